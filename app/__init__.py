@@ -1,0 +1,1 @@
+"""Use cases where the domains meet. Knows neither Telegram nor HTTP."""

@@ -1,0 +1,99 @@
+"""Settings, all by environment (prefix FORMA_) or a .env file; each has its line in .env.example."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kit.errors import Misconfigured
+
+TELEGRAM_API_URL = "https://api.telegram.org"
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Empty strings count as unset, as they stand in a copied .env.example."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FORMA_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    bot_token: SecretStr = SecretStr("")
+    telegram_api_url: str = TELEGRAM_API_URL
+    telegram_proxy: str = ""
+    telegram_mode: Literal["polling", "webhook"] = "polling"
+    public_url: str = ""
+    telegram_webhook_secret: SecretStr = SecretStr("")
+    admin_chat_id: int = 0
+
+    database_url: str = ""
+    redis_url: str = ""
+    data_dir: Path | None = None
+
+    models_file: Path = Path("models.toml")
+    plans_file: Path = Path("plans.toml")
+    model_url: str = ""
+    model_name: str = ""
+    model_key: SecretStr = SecretStr("")
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=1, le=65535)
+    sandbox_port: int = Field(8081, ge=1, le=65535)
+    sandbox_model_port: int = Field(8082, ge=1, le=65535)
+
+    preview: Literal["draft", "edit", "off"] = "draft"
+    support_contact: str = ""
+    links_allowed: str = ""
+    worker_slots: int = Field(64, ge=1, le=512)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "text"
+
+    @field_validator("telegram_api_url", "public_url", "model_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("bot_token")
+    @classmethod
+    def _token_form(cls, value: SecretStr) -> SecretStr:
+        raw = value.get_secret_value()
+        head, _, tail = raw.partition(":")
+        if raw and not (head.isdigit() and tail):
+            raise ValueError("must look like 123456:ABC…, as BotFather gives it")
+        return value
+
+    @model_validator(mode="after")
+    def _webhook_needs_a_place(self) -> Self:
+        if self.telegram_mode == "webhook" and not (
+            self.public_url and self.telegram_webhook_secret.get_secret_value()
+        ):
+            raise ValueError(
+                "FORMA_TELEGRAM_MODE=webhook needs FORMA_PUBLIC_URL and FORMA_TELEGRAM_WEBHOOK_SECRET as well"
+            )
+        return self
+
+    @cached_property
+    def bot_id(self) -> int:
+        """Telegram's id of the bot, the part of its token before the colon; 0 without a token."""
+        head = self.bot_token.get_secret_value().partition(":")[0]
+        return int(head) if head else 0
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Hosts that links in answers may point to; all others are stripped."""
+        return frozenset(host.strip().lower() for host in self.links_allowed.split(",") if host.strip())
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings; raise Misconfigured that names each wrong setting by its environment variable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = "FORMA_" + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "settings"
+            lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+        raise Misconfigured("\n".join(lines)) from None
