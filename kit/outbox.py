@@ -179,7 +179,10 @@ async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     """Delete closed posts older than KEEP_SENT: they hold people's words. Returns how many."""
     done = await tx.execute(
         sa.text(
-            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE sent_at < :before ORDER BY sent_at LIMIT :limit)"
+            """
+            DELETE FROM outbox WHERE id IN (
+                SELECT id FROM outbox WHERE sent_at < :before ORDER BY sent_at LIMIT :limit)
+            """
         ),
         {"before": now - KEEP_SENT, "limit": limit},
     )

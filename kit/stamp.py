@@ -35,7 +35,7 @@ def kind_of(bot_id: int) -> str:
 async def claim(tx: AsyncConnection, *, kind: str, now: datetime) -> None:
     """Stamp a fresh database, or check the stamp it has. Raises Misconfigured when it belongs to another kind."""
     await tx.execute(insert(stamp).values(id=1, kind=kind, created_at=now).on_conflict_do_nothing())
-    found = await tx.scalar(sa.select(stamp.c.kind))
+    found: str = (await tx.execute(sa.select(stamp.c.kind))).scalar_one()
     if found == kind:
         return
     if found == SANDBOX:

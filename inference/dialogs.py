@@ -1,0 +1,213 @@
+"""Dialogs and their messages. A chat has one active dialog; its row lock orders everything that touches its turns."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kit.db import metadata
+
+USER, ASSISTANT = "user", "assistant"
+HISTORY_MESSAGES_MAX = 60
+WAITING_MESSAGES_MAX = 20
+MESSAGE_CHARS_MAX = 64_000
+
+dialogs = sa.Table(
+    "dialogs",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("chat_id", sa.BigInteger, nullable=False),
+    sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False, server_default="true"),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("uq_dialogs_active", "chat_id", unique=True, postgresql_where=sa.text("active")),
+    sa.Index("ix_dialogs_person_id", "person_id"),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("dialog_id", sa.BigInteger, sa.ForeignKey("dialogs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("turn_id", sa.BigInteger, sa.ForeignKey("turns.id")),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("chat_id", sa.BigInteger, nullable=False),
+    sa.Column("message_id", sa.BigInteger),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("role IN ('user', 'assistant')", name="role_known"),
+    sa.Index(
+        "uq_messages_chat_id_message_id",
+        "chat_id",
+        "message_id",
+        unique=True,
+        postgresql_where=sa.text("role = 'user'"),
+    ),
+    sa.Index("ix_messages_dialog_id_id", "dialog_id", "id"),
+    sa.Index("ix_messages_turn_id", "turn_id"),
+    sa.Index("ix_messages_waiting", "dialog_id", "id", postgresql_where=sa.text("turn_id IS NULL AND role = 'user'")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a dialog, as the prompt needs it."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """User messages that no turn has taken yet, oldest first."""
+
+    ids: tuple[int, ...]
+    chars: int
+    last_message_id: int | None
+
+
+async def lock_active(tx: AsyncConnection, *, chat_id: int, person_id: int, now: datetime) -> int:
+    """Return the chat's active dialog, made when missing, its row locked until the transaction ends."""
+    select = sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND active FOR UPDATE")
+    found: int | None = await tx.scalar(select, {"chat": chat_id})
+    if found is not None:
+        return found
+    await tx.execute(
+        sa.text(
+            """
+            INSERT INTO dialogs (chat_id, person_id, created_at) VALUES (:chat, :person, :now)
+            ON CONFLICT (chat_id) WHERE active DO NOTHING
+            """
+        ),
+        {"chat": chat_id, "person": person_id, "now": now},
+    )
+    made: int = (await tx.execute(select, {"chat": chat_id})).scalar_one()
+    return made
+
+
+async def lock(tx: AsyncConnection, dialog_id: int) -> None:
+    """Lock one dialog's row, active or not."""
+    await tx.execute(sa.text("SELECT FROM dialogs WHERE id = :id FOR UPDATE"), {"id": dialog_id})
+
+
+async def close_active(tx: AsyncConnection, *, chat_id: int) -> bool:
+    """End the chat's active dialog, so that the next message begins a new one; False if there was none."""
+    done = await tx.execute(
+        sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND active"), {"chat": chat_id}
+    )
+    return done.rowcount == 1
+
+
+async def add_user_message(
+    tx: AsyncConnection,
+    *,
+    dialog_id: int,
+    turn_id: int | None,
+    chat_id: int,
+    message_id: int | None,
+    text: str,
+    now: datetime,
+) -> int | None:
+    """Store what a person wrote; None if this Telegram message is known already."""
+    new_id: int | None = await tx.scalar(
+        sa.text(
+            """
+            INSERT INTO messages (dialog_id, turn_id, role, chat_id, message_id, text, at)
+            VALUES (:dialog, :turn, 'user', :chat, :message, :text, :now)
+            ON CONFLICT (chat_id, message_id) WHERE role = 'user' DO NOTHING RETURNING id
+            """
+        ),
+        {
+            "dialog": dialog_id,
+            "turn": turn_id,
+            "chat": chat_id,
+            "message": message_id,
+            "text": text[:MESSAGE_CHARS_MAX],
+            "now": now,
+        },
+    )
+    return new_id
+
+
+async def add_answer(
+    tx: AsyncConnection, *, dialog_id: int, turn_id: int, chat_id: int, text: str, now: datetime
+) -> None:
+    """Store the final answer of a turn."""
+    await tx.execute(
+        sa.text(
+            """
+            INSERT INTO messages (dialog_id, turn_id, role, chat_id, text, at)
+            VALUES (:dialog, :turn, 'assistant', :chat, :text, :now)
+            """
+        ),
+        {"dialog": dialog_id, "turn": turn_id, "chat": chat_id, "text": text, "now": now},
+    )
+
+
+async def answer_of(connection: AsyncConnection, turn_id: int) -> str | None:
+    """Return the stored answer of a turn."""
+    text: str | None = await connection.scalar(
+        sa.text("SELECT text FROM messages WHERE turn_id = :turn AND role = 'assistant' ORDER BY id DESC LIMIT 1"),
+        {"turn": turn_id},
+    )
+    return text
+
+
+async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) -> None:
+    """Give messages to a turn."""
+    await tx.execute(
+        sa.text("UPDATE messages SET turn_id = :turn WHERE id = ANY (CAST(:ids AS bigint[]))"),
+        {"turn": turn_id, "ids": list(message_ids)},
+    )
+
+
+async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
+    """Return the user messages of a dialog that no turn has taken."""
+    rows = (
+        await tx.execute(
+            sa.text(
+                """
+                SELECT id, message_id, octet_length(text) AS chars FROM messages
+                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' ORDER BY id
+                """
+            ),
+            {"dialog": dialog_id},
+        )
+    ).all()
+    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id if rows else None)
+
+
+async def history(connection: AsyncConnection, *, dialog_id: int, turn_id: int) -> list[Message]:
+    """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
+
+    Messages of failed turns and of turns that a redo replaced are left out; so are those that still wait.
+    """
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT m.role, m.text FROM messages m JOIN turns t ON t.id = m.turn_id
+            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn) AND m.turn_id <= :turn
+            ORDER BY m.turn_id DESC, m.id DESC LIMIT :most
+            """
+        ),
+        {"dialog": dialog_id, "turn": turn_id, "most": HISTORY_MESSAGES_MAX},
+    )
+    return [Message(row.role, row.text) for row in reversed(rows.all())]
+
+
+async def size(connection: AsyncConnection, dialog_id: int) -> int:
+    """Return the bytes of the last HISTORY_MESSAGES_MAX messages: the bound of their tokens."""
+    total: int = (
+        await connection.execute(
+            sa.text(
+                """
+                SELECT coalesce(sum(bytes), 0)::bigint FROM (
+                    SELECT octet_length(text) AS bytes FROM messages
+                    WHERE dialog_id = :dialog ORDER BY id DESC LIMIT :most) AS last
+                """
+            ),
+            {"dialog": dialog_id, "most": HISTORY_MESSAGES_MAX},
+        )
+    ).scalar_one()
+    return total
