@@ -25,6 +25,7 @@ from typing import Any, Final, Literal, NewType, cast
 
 import structlog
 from babel.dates import format_skeleton
+from babel.numbers import format_decimal
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.runtime.types import FluentInt, FluentNone, FluentNumber
 from fluent.syntax import ast
@@ -73,11 +74,12 @@ class Words:
 
     def say(self, key: str, /, **arguments: Any) -> str:
         """The text of `key`. int, float, bool ("yes" or "no"), str, datetime, timedelta (its seconds) and None ("none")
-        are understood; a str beyond 2,400 characters is cut. Never raises, never answers a key."""
+        are understood; an int named `id` or `..._id` is not grouped; a str beyond 2,400 characters is cut.
+        Never raises, never answers a key."""
         languages: tuple[Language, ...] = (self.language,) if self.language == "en" else (self.language, "en")
         try:
-            prepared = {name: _prepared(value, language=self.language) for name, value in arguments.items()}
             for language in languages:
+                prepared = {name: _prepared(name, value, language) for name, value in arguments.items()}
                 text = _formatted(_bundle(language, self._directory), key, prepared, language)
                 if text is not None:
                     return text
@@ -142,7 +144,7 @@ class Words:
 
     def full_date(self, moment: date) -> str:
         """'23 дек. 2027', 'Dec 23, 2027'."""
-        return self._skeleton("yMMMd", moment).removesuffix(" г.").removesuffix(f"{_NBSP}г.")
+        return self._skeleton("yMMMd", moment).removesuffix(f"{_NBSP}г.")
 
     def moment(self, moment: datetime) -> str:
         """'23 дек., 14:05 UTC'."""
@@ -159,7 +161,7 @@ class Words:
     def _skeleton(self, skeleton: str, moment: date) -> str:
         # Babel's dates keep ordinary spaces; a date must not break across lines.
         value = _utc(moment) if isinstance(moment, datetime) else moment
-        return format_skeleton(skeleton, value, locale=self.language).replace(" ", _NBSP)
+        return format_skeleton(skeleton, value, locale=self.language).replace(" ", _NBSP).replace("\u202f", _NBSP)
 
 
 def words(language: str, directory: Path = LOCALES) -> Words:
@@ -175,23 +177,16 @@ def _words(language: Language, directory: Path) -> Words:
     return Words(language, directory)
 
 
-class _Number(FluentInt):
-    """An integer in a message: chooses the plural as an int, is written as the language groups it."""
-
-    def format(self, locale: Any) -> str:
-        return _number(int(self), locale.language)
+def _grouped(value: float, language: str) -> bool:
+    """Russian typography leaves four digits together and groups from five on."""
+    return language != "ru" or abs(value) >= 10_000
 
 
 def _number(value: float, language: str) -> str:
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.10g}"
-    if language != "ru":
-        return text
-    # Russian typography leaves four digits together and puts a no-break space from five on.
-    grouped = text.replace(",", _NBSP if abs(value) >= 10_000 else "")
-    return grouped.replace(".", ",")
+    return str(format_decimal(value, locale=language, group_separator=_grouped(value, language)))
 
 
-def _prepared(value: Any, *, language: str) -> Any:
+def _prepared(name: str, value: Any, language: str) -> Any:
     """Turns an argument into something that Fluent takes."""
     if value is None:
         return "none"
@@ -199,8 +194,10 @@ def _prepared(value: Any, *, language: str) -> Any:
         return "yes" if value else "no"
     if isinstance(value, timedelta):
         value = int(value.total_seconds())
+    if isinstance(value, int) and (name == "id" or name.endswith("_id")):
+        return str(value)
     if isinstance(value, int):
-        return _Number(value)
+        return FluentInt(value, useGrouping=_grouped(value, language))
     if isinstance(value, str) and len(value) > ARGUMENT_CHARS_MAX:
         log.warning("words.argument_cut", language=language, chars=len(value))
         return value[: ARGUMENT_CHARS_MAX - 1] + "…"

@@ -1,0 +1,165 @@
+### Tokens and money. A number of tokens always stands next to a number of answers. Plans' names come as $plan.
+
+## What is left
+
+# $tokens - free tokens
+balance = You have { TOKENS($tokens) }.
+balance-plan = Plan: { $plan }.
+# The answer that runs right now keeps a part for itself
+balance-reserved = Kept for running answers: { $tokens }. What is not used comes back.
+balance-lots = Made up of:
+# $kind - where the tokens come from, $until - when they lapse
+balance-lot = • { $kind ->
+    [daily] today's
+    [welcome] welcome gift
+    [trial] trial
+    [subscription] subscription
+    [pack] pack
+    [grant] from Forma
+    [courtesy] on us
+   *[other] other
+}: { $tokens }, until { DATE($until) }
+balance-lot-forever = • { $kind ->
+    [grant] from Forma
+    [pack] pack
+   *[other] other
+}: { $tokens }, no end date
+# $tokens - how many will come, $next_s - in how many seconds
+balance-next = The next { $tokens } come in { DURATION($next_s) }.
+balance-spent = Spent in 30 days: { TOKENS($tokens) }.
+# $percent - percent left; one warning a period
+low-balance = { $percent } % of your tokens left, { ANSWERS($tokens) }.
+# New tokens come in $next_s seconds
+low-balance-next = { $percent } % of your tokens left, { ANSWERS($tokens) }. New ones in { DURATION($next_s) }.
+empty-balance = You have run out of tokens.
+empty-balance-next = You have run out of tokens. New ones in { DURATION($next_s) }.
+# Below an answer that was finished at Forma's expense
+courtesy = I finished this one on the house. Your tokens have run out.
+courtesy-next = I finished this one on the house. New tokens in { DURATION($next_s) }
+# The operator granted tokens
+grant-received = You have been given { TOKENS($tokens) }. Thank you for being with us.
+
+## Subscription
+
+subscription-none = No subscription, I answer from your free tokens. What there is to choose from: /plans
+# $until - end of the paid period, $stars - the next payment
+subscription-active =
+    { $plan }: until { DAY($until) }, then renews for { STARS($stars) }.
+    { TOKENS($tokens) } left.
+subscription-cancelled =
+    { $plan }: until { DAY($until) }. No more charges.
+    { TOKENS($tokens) } left.
+subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { STARS($stars) }.
+subscription-expired = { $plan }: ended { DAY($until) }. To start again: /plans
+subscription-trialing = { $plan }: trial until { DAY($until) }. It will not charge you by itself.
+
+button-subscription-cancel = Cancel subscription
+button-cancel-confirm = Yes, cancel
+button-cancel-keep = Keep it
+button-subscription-resume = Resume
+cancel-confirm = Cancel { $plan }? No more charges, and you keep access until { DAY($until) }.
+cancelled = No more charges. Access until { DAY($until) }.
+cancel-kept = All right, everything stays as it is.
+resumed = The subscription is active again: on { DAY($until) } it renews for { STARS($stars) }.
+# Only the person can resume, in Telegram's settings
+resume-in-telegram =
+    Renewal is allowed again. It remains for you to confirm it in Telegram:
+    Settings → My Stars → My Subscriptions → Forma → Renew.
+expired = { $plan } has ended. Your conversations and settings are still here, and free tokens come every day. To return: /plans
+
+## Renewal
+
+# 3 days before the charge
+renewal-soon = On { DAY($day) } you will be charged { STARS($stars) } for { $plan }. Cancel: /subscription
+renewed = { $plan } until { DAY($until) }, { ANSWERS($tokens) }. Charged { STARS($stars) }.
+renewal-failed = There weren't { STARS($stars) } to charge. You keep access for { DURATION($grace_s) }
+button-renew = Renew
+button-to-free = Go to free
+
+## Plans and buying
+
+plans = Plans for 30 days
+# $tokens - a month, $in_flight - answers at once, $per_minute - questions a minute
+plans-row =
+    { $plan } · { STARS($stars) }
+    { ANSWERS($tokens) }, { $per_minute ->
+        [one] { $per_minute } question
+       *[other] { $per_minute } questions
+    } a minute, { $in_flight ->
+        [one] { $in_flight } answer
+       *[other] { $in_flight } answers
+    } at once
+# $tokens - a day
+plans-row-free =
+    { $plan } · { STARS(0) }
+    { ANSWERS($tokens) } every day
+plans-row-pack =
+    { $plan } · { STARS($stars) }
+    { ANSWERS($tokens) } for { DURATION($lasts_s) }, no subscription
+plans-current = You have: { $plan }
+plans-current-until = You have: { $plan }, until { DAY($until) }
+plans-answers-note = A usual answer takes about 1,000 tokens; a long one takes more, a short one less.
+# The refund rule, before paying
+plans-refund = Cancel any time. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent.
+# Names of plans, where plans.toml has none of its own
+plan-free = Free
+plan-trial = Trial
+plan-lite = Lite
+plan-forma = Forma
+plan-max = Max
+plan-pack = Pack
+button-plans = Plans
+button-buy-plan = { $plan } · { STARS($stars) }
+button-buy-pack = Pack { STARS($stars) }
+button-connected = ✓ Active
+button-paid = ✓ Paid
+button-pay = Pay { STARS($stars) }
+button-stars-where = Where to get Stars
+buy = What would you like?
+# $stars - the price
+pay-ready = { $plan }: { STARS($stars) }. You pay inside Telegram.
+plan-already = You already have { $plan }, until { DAY($until) }.
+buying-off = Buying is closed right now. Free tokens come every day.
+stars-where =
+    Stars are Telegram's own currency.
+
+    To buy: Settings → My Stars → Buy Stars. The official @PremiumBot sells them too.
+
+    Once you have the Stars, come back to /plans: the price stays the same.
+
+## The payment sheet: title up to 32 characters, description up to 255
+
+invoice-title-subscription = { $plan }, 30 days
+invoice-description-subscription = { TOKENS($tokens) } for 30 days. Renews by itself, cancel any time: /subscription. Refund: { $refund_hours } h, if no more than { $refund_percent } % is spent.
+invoice-title-pack = Token pack
+invoice-description-pack = { TOKENS($tokens) } for { DURATION($lasts_s) }. A one-off purchase, never renews. Refund: { $refund_hours } h, if no more than { $refund_percent } % is spent.
+invoice-label = { $plan }
+
+## Refused before paying: Telegram shows it to the person
+
+checkout-expired = This invoice has expired. Open /plans, the price is the same.
+checkout-other-person = This invoice was made for someone else. Yours is in /plans.
+checkout-changed = The price has changed. The new one is in /plans.
+checkout-already = This is already paid, there is no need to pay twice.
+checkout-failed = The invoice could not be checked, nothing was charged. Try again.
+
+## After paying
+
+paid-subscription = { $plan } until { DAY($until) }, { ANSWERS($tokens) }. Cancel: /subscription
+paid-pack = The pack is yours: { TOKENS($tokens) }, until { DATE($until) }.
+paid-unclear = Your payment came in and we are checking it with Telegram. There is nothing for you to do, we answer within 48 h. Code { $code }
+paid-other-person = The invoice was paid by someone it wasn't made for. The Stars went back to the payer.
+refunded = { STARS($stars) } refunded. The tokens of that purchase are gone.
+paysupport =
+    A question about a payment: { $contact }
+    Tell us the day and the amount. We answer within 48 h.
+
+    To cancel a subscription: /subscription. Refund without questions: { $refund_hours } h after buying, if no more than { $refund_percent } % is spent.
+
+    Telegram's support does not handle these questions, we do.
+paysupport-here =
+    Forma's operator handles questions about payments and answers within 48 h.
+
+    To cancel a subscription: /subscription. Refund without questions: { $refund_hours } h after buying, if no more than { $refund_percent } % is spent.
+
+    Telegram's support does not handle these questions, we do.

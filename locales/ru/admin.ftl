@@ -1,0 +1,110 @@
+### Группа оператора: команды, карточки, тревоги. Готовые строки собираются в одно сообщение через перевод строки.
+
+admin-help =
+    /stats — сводка
+    /user — карточка по номеру, @имени или коду ошибки
+    /grant — начислить токены
+    /queue — очередь
+    /health — состояние
+admin-not-member = Команды выполняются только для участников этой группы.
+
+## /stats
+
+# $hours - за сколько часов
+admin-stats-head = За { $hours } ч
+admin-stats-persons = Люди: новых { $new }, спрашивали { $active }, всего { $all }, заблокировали бота { $blocked }
+admin-stats-turns = Ответы: готово { $answered }, остановлено { $stopped }, сорвалось { $failed }
+# Медиана и 95-й процентиль, секунды
+admin-stats-wait = Ожидание: обычно { DURATION($p50_s) }, у 5 % дольше { DURATION($p95_s) }
+admin-stats-tokens = Списано: { TOKENS($tokens) }
+admin-stats-courtesy = За свой счёт: { TOKENS($tokens) }
+admin-stats-money = Оплат: { $payments } на { STARS($stars) }, возвращено { STARS($refunded) }
+admin-stats-subscriptions = Подписки: платят { $active }, отменены до срока { $cancelled }, ждут оплаты { $past_due }
+admin-stats-plan = • { $plan }: { $count }
+admin-stats-empty = Пока никто не писал.
+
+## /user
+
+admin-user-usage = Кого показать? /user 12345, /user @name или /user A1B2
+admin-user-none = Не нашёл: { $query }
+# $username - с @ или none
+admin-user-head = { $name }{ $username ->
+    [none] { "" }
+   *[other] { " " }{ $username }
+} · { $id }
+admin-user-profile = Язык { $language }, с нами с { DATE($since) }, был { MOMENT($seen) }
+admin-user-blocked = Заблокировал бота
+admin-user-banned = Доступ закрыт
+admin-user-plan = { $plan } до { DATE($until) }, { $status }
+admin-user-plan-none = Без подписки
+admin-user-balance = Остаток: { TOKENS($tokens) }, отложено { $reserved }
+admin-user-turns = Последние ответы:
+# $code - код ошибки или none
+admin-user-turn = • { MOMENT($at) } · { $status } · { $tokens } ток.{ $code ->
+    [none] { "" }
+   *[other] { " " }· код { $code }
+}
+admin-user-no-turns = Ещё не спрашивал.
+admin-user-payments = Последние платежи:
+admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status }
+admin-user-no-payments = Ещё не платил.
+
+## /grant
+
+admin-grant-usage = Кому и сколько? /grant 12345 100000 причина
+admin-grant-amount = Число токенов — от 1 до { $max }.
+# $id - номер человека, $reason - причина, войдёт в журнал
+admin-grant-confirm = Начислить { TOKENS($tokens) }? Кому: { $name } · { $id }. Причина: { $reason }
+button-grant-confirm = Начислить
+button-grant-cancel = Не начислять
+# $by - кто подтвердил
+admin-grant-done = Начислено { TOKENS($tokens) }: { $name } · { $id }. Причина: { $reason }. Подтвердил { $by }
+admin-grant-cancelled = Не начислено.
+admin-grant-expired = Подтверждение устарело, ничего не начислено. Отправьте /grant ещё раз.
+toast-grant-other = Подтвердить может тот, кто отправил команду.
+
+## /queue
+
+admin-queue-head = Ждут { $waiting }, отвечаем { $running }, мест { $slots }
+admin-queue-oldest = Дольше всех ждут { DURATION($wait_s) }
+admin-queue-row = • { $id }: ждут { $waiting }, идут { $running }
+admin-queue-empty = Очередь пуста, мест { $slots }
+# Модель и её реплика
+admin-queue-model = { $model }: занято { $running } из { $slots }
+
+## /health
+
+admin-health-good = Всё работает
+admin-health-bad = Есть неполадки
+# $detail - что именно, или none
+admin-health-part = { $state ->
+    [good] ✅
+    [slow] ⚠️
+   *[bad] ❌
+} { $part }{ $detail ->
+    [none] { "" }
+   *[other] { " " }— { $detail }
+}
+admin-health-outbox = Исходящие: { $waiting }, старшему { DURATION($oldest_s) }
+admin-health-sandbox = Песочница: { $parts }
+
+## Тревоги и события
+
+admin-alert-payment = ⭐ { STARS($stars) } · { $what } · { $name } · { $id }
+admin-alert-renewal = ⭐ Продление { STARS($stars) } · { $plan } · { $id }
+admin-alert-renewal-failed = Продление не прошло: { $plan }, { STARS($stars) } · { $id }
+admin-alert-subscription-cancelled = Отменена подписка «{ $plan }» до { DAY($until) } · { $id }
+admin-alert-refunded = Возврат { STARS($stars) } · { $id }
+# Платёж, который не сошёлся с заказом и ждёт оператора
+admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
+admin-alert-job = ⚠️ Задача { $job } не выполнена после попыток: { $tries }. Код { $code }
+admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }
+admin-alert-turns-failed = ⚠️ Сорвалось ответов за { DURATION($window_s) }: { $count }
+# $number - номер правила в docs, $name - его короткое имя, $count - нарушений
+admin-alert-invariant = ❌ Счёт не сходится: правило { $number }, { $name }. Нарушений: { $count }
+admin-alert-model-down = ❌ Модель { $model } не отвечает
+admin-alert-model-up = ✅ Модель { $model } снова отвечает
+admin-alert-outbox = ⚠️ Исходящие копятся: { $waiting }, старшему { DURATION($oldest_s) }
+admin-alert-migrated = Группа стала супергруппой, новый номер { $chat_id }. Впишите его в FORMA_ADMIN_CHAT_ID; до перезапуска я помню сам.
+admin-started = Forma запущена, версия { $version }.
+admin-stopped = Forma остановлена.
