@@ -1,0 +1,1 @@
+"""Telegram: updates, rendering, the sender, keyboards, the admin room."""
