@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 MINUTE_S = 60.0
 
@@ -59,6 +60,10 @@ class Rate:
     amount: int
     period_s: float = MINUTE_S
     per_token: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.amount > 0
+        assert self.period_s > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,14 @@ class Usage:
     input_tokens: int
     cached_tokens: int
     output_tokens: int
+
+
+class Cancelled(StrEnum):
+    """What `cancel` found: a waiting ticket is removed at once, a running one is flagged for its holder."""
+
+    REMOVED = "removed"
+    FLAGGED = "flagged"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,23 @@
+"""The queue's Lua, by name. Each operation is common.lua with its own file behind: Redis 6.2 knows no libraries."""
+
+import hashlib
+from pathlib import Path
+
+_LUA = Path(__file__).parent / "lua"
+_ANSWER_A_PLACE = frozenset({"submit", "position"})
+OPERATIONS = ("admit", "release", "submit", "claim", "renew", "finish", "cancel", "reap", "position", "snapshot")
+
+
+class Script:
+    """One operation's source and the SHA-1 that Redis knows it by."""
+
+    def __init__(self, name: str) -> None:
+        files = [f"{name}.lua"]
+        if name != "configure":
+            files = ["common.lua", *(["place.lua"] if name in _ANSWER_A_PLACE else []), *files]
+        self.name = name
+        self.source = "\n".join((_LUA / file).read_text(encoding="utf-8") for file in files)
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+SCRIPTS = {name: Script(name) for name in (*OPERATIONS, "configure")}
