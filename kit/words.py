@@ -16,6 +16,7 @@ Nothing here raises at a person. A missing key or a bad argument is logged as an
 then a neutral sentence; `python -m cli.check_locales` finds both before they are shipped.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +28,7 @@ import structlog
 from babel.dates import format_skeleton
 from babel.numbers import format_decimal
 from fluent.runtime import FluentBundle, FluentResource
+from fluent.runtime.errors import FluentReferenceError
 from fluent.runtime.types import FluentInt, FluentNone, FluentNumber
 from fluent.syntax import ast
 
@@ -52,6 +54,8 @@ _NEUTRAL: Final[dict[Language, str]] = {
     "en": "This text got lost. We know already.",
 }
 _NBSP: Final = "\u00a0"
+# «до 23 дек.» may end a sentence, and the sentence brings a full stop of its own.
+_DOUBLE_STOP: Final = re.compile(r"(\b(?:янв|февр|мар|апр|июн|июл|авг|сент|окт|нояб|дек)\.)\.(?!\.)")
 
 
 def pick_language(language_code: str | None) -> Language:
@@ -80,16 +84,18 @@ class Words:
         try:
             for language in languages:
                 prepared = {name: _prepared(name, value, language) for name, value in arguments.items()}
-                text = _formatted(_bundle(language, self._directory), key, prepared, language)
+                text, problem = _formatted(_bundle(language, self._directory), key, prepared)
                 if text is not None:
                     return text
+                log.error("words.cannot_say", key=key, language=language, given=sorted(arguments), problem=problem)
         except Exception:  # a person gets a sentence whatever happens here; the log has the traceback
             log.exception("words.failed", key=key, language=self.language)
         return _NEUTRAL[self.language]
 
-    def has(self, key: str) -> bool:
-        """Whether this language itself has `key`."""
-        return bool(_bundle(self.language, self._directory).has_message(key))
+    def try_say(self, key: str, /, **arguments: Any) -> tuple[str | None, str]:
+        """The text of `key` in this language alone, or None and why not: what the locale check asks."""
+        prepared = {name: _prepared(name, value, self.language) for name, value in arguments.items()}
+        return _formatted(_bundle(self.language, self._directory), key, prepared)
 
     def number(self, value: float) -> str:
         """12 500 or 12,500: groups by the language's rules; a no-break space in Russian, and none below 10 000."""
@@ -205,26 +211,16 @@ def _prepared(name: str, value: Any, language: str) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _formatted(bundle: FluentBundle, key: str, arguments: dict[str, Any], language: Language) -> str | None:
-    if not bundle.has_message(key):
-        log.error("words.missing", key=key, language=language)
-        return None
-    pattern = bundle.get_message(key).value
+def _formatted(bundle: FluentBundle, key: str, arguments: dict[str, Any]) -> tuple[str | None, str]:
+    """The text, or None and the problem in words that never repeat an argument's value: it may be a person's."""
+    pattern = bundle.get_message(key).value if bundle.has_message(key) else None
     if pattern is None:
-        log.error("words.missing", key=key, language=language)
-        return None
+        return None, "no such key"
     text, errors = bundle.format_pattern(pattern, arguments)
     if errors or isinstance(text, FluentNone):
-        # Only the kinds of the errors: an argument may be a person's words.
-        log.error(
-            "words.bad_arguments",
-            key=key,
-            language=language,
-            given=sorted(arguments),
-            kinds=sorted({type(error).__name__ for error in errors}),
-        )
-        return None
-    return str(text)
+        missing = [str(error) for error in errors if isinstance(error, FluentReferenceError)]
+        return None, "; ".join(missing or sorted({type(error).__name__ for error in errors}) or ["no value"])
+    return _DOUBLE_STOP.sub(r"\1", str(text)), ""
 
 
 @lru_cache(maxsize=32)
