@@ -69,7 +69,7 @@ class Refused(FormaError):
         return "entit" in self.description.lower()
 
 
-def is_passing(error: Exception) -> bool:
+def is_passing(error: BaseException | None) -> bool:
     """Whether the same call may succeed a moment later: no connection, no answer, 5xx, a proxy's HTML."""
     if isinstance(error, TelegramEntityTooLarge):
         return False
