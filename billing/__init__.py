@@ -1,0 +1,1 @@
+"""Money and tokens: ledger, holds, lots, catalog, orders, payments, subscriptions."""
