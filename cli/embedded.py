@@ -114,7 +114,9 @@ def _spawn(command: list[str], *, owner: Owner | None, log: Path, death_signal: 
             start_new_session=True,  # a Ctrl-C in the terminal reaches the supervisor alone, which stops in order
             preexec_fn=lambda: die_with_parent(death_signal),  # noqa: PLW1509 - nothing runs threads before the start
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
-            **({"user": owner.uid, "group": owner.gid, "extra_groups": []} if owner else {}),  # type: ignore[arg-type]
+            user=owner.uid if owner else None,
+            group=owner.gid if owner else None,
+            extra_groups=[] if owner else None,
         )
 
 
@@ -220,7 +222,7 @@ class Postgres:
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         self._process = _spawn(command, owner=self.owner, log=log, death_signal=signal.SIGINT)
-        _wait_until(lambda: self._accepts(), self._process, "postgres", log)
+        _wait_until(self._accepts, self._process, "postgres", log)
 
     def _accepts(self) -> bool:
         socket = self._socket_dir() / ".s.PGSQL.5432"
@@ -254,7 +256,9 @@ class Postgres:
             cwd="/",
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
             check=False,
-            **({"user": self.owner.uid, "group": self.owner.gid, "extra_groups": []} if self.owner else {}),  # type: ignore[call-overload]
+            user=self.owner.uid if self.owner else None,
+            group=self.owner.gid if self.owner else None,
+            extra_groups=[] if self.owner else None,
         )
         if done.returncode:
             raise Unavailable("postgres", f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")

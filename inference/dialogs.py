@@ -211,3 +211,55 @@ async def size(connection: AsyncConnection, dialog_id: int) -> int:
         )
     ).scalar_one()
     return total
+
+
+async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:
+    """Return (dialog id, chat id) of a person's other dialogs that have waiting messages, at most 8."""
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT d.id, d.chat_id FROM dialogs d
+            WHERE d.person_id = :person AND d.id <> :but AND EXISTS (
+                SELECT FROM messages m WHERE m.dialog_id = d.id AND m.turn_id IS NULL AND m.role = 'user')
+            ORDER BY d.id LIMIT 8
+            """
+        ),
+        {"person": person_id, "but": but},
+    )
+    return [(row.id, row.chat_id) for row in rows]
+
+
+async def abandoned(connection: AsyncConnection, *, before: datetime, limit: int) -> list[tuple[int, int, int]]:
+    """Return (dialog id, chat id, person id) where messages wait since `before` and no turn is open."""
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT DISTINCT d.id, d.chat_id, d.person_id
+            FROM messages m JOIN dialogs d ON d.id = m.dialog_id
+            WHERE m.turn_id IS NULL AND m.role = 'user' AND m.at <= :before
+              AND NOT EXISTS (SELECT FROM turns t WHERE t.dialog_id = d.id AND t.status = 'open')
+            ORDER BY d.id LIMIT :limit
+            """
+        ),
+        {"before": before, "limit": limit},
+    )
+    return [(row.id, row.chat_id, row.person_id) for row in rows]
+
+
+async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
+    """Take a closed turn's user messages back to waiting and drop its answer from the dialog; False if it has none."""
+    moved = await tx.execute(
+        sa.text("UPDATE messages SET turn_id = NULL WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
+    )
+    await tx.execute(sa.text("DELETE FROM messages WHERE turn_id = :turn AND role = 'assistant'"), {"turn": turn_id})
+    return moved.rowcount > 0
+
+
+async def exists(connection: AsyncConnection, *, person_id: int) -> bool:
+    """Tell whether a person ever had a dialog."""
+    found: bool = (
+        await connection.execute(
+            sa.text("SELECT EXISTS (SELECT FROM dialogs WHERE person_id = :person)"), {"person": person_id}
+        )
+    ).scalar_one()
+    return found

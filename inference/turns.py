@@ -1,6 +1,6 @@
 """Turns: one request of a person and its one answer. A dialog has at most one open turn (partial unique index)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -202,6 +202,12 @@ async def widen(tx: AsyncConnection, turn_id: int, *, input_tokens: int, ready_a
         ),
         {"id": turn_id, "tokens": input_tokens, "ready": ready_at},
     )
+
+
+async def limit_output(tx: AsyncConnection, turn: Turn, *, output_max: int) -> Turn:
+    """Cut the answer's bound to what its hold affords."""
+    await tx.execute(sa.text("UPDATE turns SET output_max = :most WHERE id = :id"), {"id": turn.id, "most": output_max})
+    return replace(turn, output_max=output_max)
 
 
 async def close(tx: AsyncConnection, turn_id: int, outcome: Outcome, *, fence: int | None, now: datetime) -> bool:

@@ -16,21 +16,20 @@ import structlog
 from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Function, Worker
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from kit import signals
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
 QUEUE = "forma:jobs"
-WAKE_CHANNEL = "forma:jobs:wake"
 POLL_DELAY_S = 0.5
 JOB_TIMEOUT_S = 120
 JOBS_MAX = 20
 TRIES_MAX = 5
 HEALTH_CHECK_INTERVAL_S = 30
-LISTEN_RETRY_S = 1.0
 
 
 def _dumps(value: dict[str, Any]) -> bytes:
@@ -56,10 +55,10 @@ class Jobs:
         """Ask some worker to run job `name` (soon, or at `at` in real time). Raises Unavailable('redis')."""
         try:
             await self._pool.enqueue_job(name, *args, _defer_until=at)
-            if at is None:
-                await self._pool.publish(WAKE_CHANNEL, b"1")
         except (RedisError, OSError) as error:
             raise Unavailable("redis", type(error).__name__) from error
+        if at is None:
+            await signals.send(self._pool, signals.JOBS)
 
 
 class PromptWorker(Worker):
@@ -73,7 +72,7 @@ class PromptWorker(Worker):
         schedules: Sequence[CronJob] = (),
         ctx: dict[Any, Any],
     ) -> None:
-        self._wake = asyncio.Event()
+        self._listener = signals.Listener(client, [signals.JOBS])
         super().__init__(
             functions=[_function(f) for f in functions],
             cron_jobs=list(schedules),
@@ -94,12 +93,13 @@ class PromptWorker(Worker):
 
     async def main(self) -> None:
         """Poll at once when woken, and every POLL_DELAY_S for deferred jobs, schedules and lost wake-ups."""
-        listener = asyncio.create_task(self._listen(), name="jobs-listener")
+        wake = self._listener.events[signals.JOBS]
+        listener = asyncio.create_task(self._listener.run(), name="jobs-listener")
         self.ctx["redis"] = self.pool
         down = False
         try:
             while True:
-                self._wake.clear()
+                wake.clear()
                 try:
                     await self._poll_iteration()
                     down = False
@@ -109,22 +109,9 @@ class PromptWorker(Worker):
                     down = True
                     await asyncio.sleep(POLL_DELAY_S)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL_DELAY_S)
+                    await asyncio.wait_for(wake.wait(), POLL_DELAY_S)
         finally:
             listener.cancel()
-
-    async def _listen(self) -> None:
-        source = self.pool.connection_pool
-        options = {**source.connection_kwargs, "socket_timeout": None}
-        client: Redis = Redis(connection_pool=ConnectionPool(source.connection_class, max_connections=1, **options))
-        while True:
-            try:
-                async with client.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(WAKE_CHANNEL)
-                    async for _ in channel.listen():
-                        self._wake.set()
-            except (RedisError, OSError):
-                await asyncio.sleep(LISTEN_RETRY_S)
 
 
 def _function(coroutine: Callable[..., Awaitable[Any]]) -> Function:

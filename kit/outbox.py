@@ -167,6 +167,21 @@ async def mark_failed(tx: AsyncConnection, post_id: int, *, error: str, now: dat
     )
 
 
+async def move_chat(tx: AsyncConnection, chat_id: int, new_chat_id: int) -> None:
+    """Send what is open for a group to the supergroup that it became."""
+    await tx.execute(
+        sa.text(
+            """
+            UPDATE outbox SET chat_id = :new, status = 'pending',
+                   payload = CASE WHEN payload #> '{data,chat_id}' IS NULL THEN payload
+                                  ELSE jsonb_set(payload, '{data,chat_id}', to_jsonb(CAST(:new AS bigint))) END
+            WHERE chat_id = :old AND status IN ('pending', 'sending')
+            """
+        ),
+        {"old": chat_id, "new": new_chat_id},
+    )
+
+
 async def oldest_age_s(connection: AsyncConnection, *, now: datetime) -> float:
     """Return the age of the oldest open post in seconds, 0 when nothing waits."""
     oldest = await connection.scalar(

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     public_url: str = ""
     telegram_webhook_secret: SecretStr = SecretStr("")
     admin_chat_id: int = 0
+    admin_language: Literal["ru", "en"] = "ru"
 
     database_url: str = ""
     redis_url: str = ""

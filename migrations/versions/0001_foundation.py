@@ -89,9 +89,16 @@ def upgrade() -> None:
     """)
     op.execute("CREATE INDEX ix_persons_username ON persons (lower(username))")
     op.execute("CREATE INDEX ix_persons_created_at ON persons (created_at)")
+    op.execute("""
+        CREATE TABLE chat_migrations (
+            old_chat_id bigint CONSTRAINT pk_chat_migrations PRIMARY KEY,
+            new_chat_id bigint NOT NULL,
+            at timestamptz NOT NULL
+        )
+    """)
 
 
 def downgrade() -> None:
-    for table in ("persons", "audit_log", "outbox", "inbox", "stamp"):
+    for table in ("chat_migrations", "persons", "audit_log", "outbox", "inbox", "stamp"):
         op.execute(f"DROP TABLE {table}")
     op.execute("DROP FUNCTION forma_append_only()")

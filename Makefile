@@ -1,0 +1,62 @@
+# `make up` and `make test` are the two that matter; `make help` lists the rest.
+# Needs Python >= 3.11 with venv, and a package index. uv is used where it is there, pip where it is not.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+.DEFAULT_GOAL := help
+
+# Running needs the product's requirements only; the stamp files say which set is installed.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+define install
+	@command -v uv >/dev/null 2>&1 && uv venv -q --allow-existing --python $(PYTHON) $(VENV) || $(PYTHON) -m venv $(VENV)
+	@if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
+	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
+endef
+
+.PHONY: help up test check format install install-dev doctor clean
+
+help:  ## show this list
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(INSTALLED)  ## run Forma: servers, sandbox, bot, worker, web, in this terminal
+	@exec $(BIN)/python -m cli up
+
+doctor: $(INSTALLED)  ## check a set-up
+	@$(BIN)/python -m cli doctor
+
+test: $(INSTALLED_DEV)  ## the whole suite, embedded servers included
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+
+check: $(INSTALLED_DEV)  ## lint, types, imports, locales, compose file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m cli.check_locales
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(INSTALLED_DEV)  ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: $(INSTALLED)  ## install what running needs into .venv
+install-dev: $(INSTALLED_DEV)  ## install what developing needs into .venv
+
+$(INSTALLED): requirements.txt
+	$(call install,requirements.txt)
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt
+	$(call install,requirements-dev.txt)
+	@touch $(INSTALLED) $@
+
+requirements: ## compile requirements*.txt from pyproject.toml (needs uv)
+	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.txt
+	uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.txt -o requirements-dev.txt
+
+clean:  ## remove caches and the virtual environment; data stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,35 @@
+"""What every use case is handed: one frozen App, made by the composition root (cli.compose)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from inference.models import Model, Models
+from inference.queue.fair import FairQueue
+from kit.clock import Clock
+from kit.db import Database
+from kit.jobs import Jobs
+from kit.settings import Settings
+
+if TYPE_CHECKING:
+    from billing.catalog import Catalog as Plans
+
+
+@dataclass(frozen=True)
+class App:
+    """The parts of Forma that use cases stand on. Nothing here is global."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    redis: Redis
+    jobs: Jobs
+    models: Models
+    plans: "Plans"
+    queues: dict[str, FairQueue]
+    """The fair queue of each chat model, by model id."""
+
+    def chat_model(self, model_id: str = "") -> Model:
+        """Return a chat model by id, or the first one of models.toml."""
+        return self.models[model_id] if model_id else self.models.of("chat")[0]

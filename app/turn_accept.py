@@ -1,0 +1,267 @@
+"""Accept: a person's message becomes part of a turn, its tokens are held, and its ticket goes into the fair queue.
+
+One Lua call admits and keeps the place; one transaction writes message, turn and hold together with whatever marks
+the update as handled; then the ticket is queued. A crash in between loses nothing: the sweeper submits what is open.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.context import App
+from app.persons import Person
+from billing import allowance, entitlements, holds
+from billing.entitlements import Entitlement
+from inference import dialogs, prompt, turns
+from inference.models import Model
+from inference.queue.ticket import Limits, Ticket, microseconds
+from inference.turns import Turn
+from kit.errors import InsufficientTokens, QueueFull, Unavailable
+from kit.observability import rejections_total
+
+log = structlog.get_logger(__name__)
+
+GATHER_S = 1.2
+# The least that must be available to begin an answer; one that runs out is finished from the courtesy lot.
+ANSWER_TOKENS_MIN = 100
+COURTESY_TOKENS_MAX = 2_000
+OUTPUT_TOKENS_MIN = 256
+# The system message and a margin for the template, in tokens by the bound of bytes.
+SYSTEM_TOKENS = 1_200
+QUEUE_DEADLINE = timedelta(minutes=30)
+
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+
+
+class Fate(StrEnum):
+    """What became of an accepted message."""
+
+    OPENED = "opened"  # it began a turn
+    JOINED = "joined"  # it is part of a turn that nobody has started yet
+    WAITS = "waits"  # an answer runs; the next turn will take it
+    KNOWN = "known"  # it was accepted before
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A text of a person. `gather`: more parts may follow at once (a long text that was split, an album, forwards)."""
+
+    person: Person
+    chat_id: int
+    message_id: int
+    text: str
+    gather: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`turn` is the turn that the message belongs to, None while it waits or was known."""
+
+    fate: Fate
+    turn: Turn | None
+
+
+async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
+    """Accept a message within the transaction that `begin` opens; queue its turn after the commit.
+
+    Raises RateLimited or QueueFull before anything is written, InsufficientTokens with everything rolled back. While
+    Redis is away messages are accepted without the limits of rate: the sweeper queues them when it is back.
+    """
+    now = app.clock.now()
+    entitlement, opens = await _look(app, incoming, now)
+    key = f"{incoming.chat_id}:{incoming.message_id}"
+    if opens:
+        await _admit(app, incoming, entitlement, key)
+    try:
+        async with begin() as tx:
+            accepted = await _write(app, tx, incoming, entitlement, key, now)
+    except InsufficientTokens as error:
+        rejections_total.labels(code=error.code).inc()
+        await _give_up_place(app, incoming, key)
+        raise
+    if accepted.fate is Fate.OPENED and accepted.turn:
+        await queue(app, accepted.turn)
+    elif opens:
+        await _give_up_place(app, incoming, key)
+    log.info(
+        "turn_accepted",
+        turn=accepted.turn.id if accepted.turn else None,
+        person=incoming.person.id,
+        fate=accepted.fate.value,
+    )
+    return accepted
+
+
+async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlement, bool]:
+    """Return the person's entitlement, and whether this message will need a turn of its own."""
+    async with app.db.read() as connection:
+        entitlement = await entitlements.current(connection, person_id=incoming.person.id, now=now)
+        turn = await turns.open_of_chat(connection, incoming.chat_id)
+        if turn is None:
+            return entitlement, True
+        if not turn.started:
+            return entitlement, False
+        waiting = await dialogs.waiting(connection, turn.dialog_id)
+    if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
+        rejections_total.labels(code=QueueFull.code).inc()
+        raise QueueFull(scope="dialog", retry_after_s=30)
+    return entitlement, not waiting.ids  # the first that waits will open the next turn; the others join it there
+
+
+async def _admit(app: App, incoming: Incoming, entitlement: Entitlement, key: str) -> None:
+    limits = Limits.per_minute(
+        requests=entitlement.requests_per_minute,
+        tokens=entitlement.tokens_per_minute,
+        queued_max=entitlement.queued,
+    )
+    queue = app.queues[app.chat_model().id]
+    try:
+        await queue.admit(key, incoming.person.id, limits, tokens=ANSWER_TOKENS_MIN)
+    except Unavailable:
+        log.warning("admission_skipped", person=incoming.person.id)
+
+
+async def _give_up_place(app: App, incoming: Incoming, key: str) -> None:
+    try:
+        await app.queues[app.chat_model().id].release(key, incoming.person.id)
+    except Unavailable:
+        return  # it lapses by itself
+
+
+async def _write(
+    app: App, tx: AsyncConnection, incoming: Incoming, entitlement: Entitlement, key: str, now: datetime
+) -> Accepted:
+    person, chat = incoming.person, incoming.chat_id
+    dialog_id = await dialogs.lock_active(tx, chat_id=chat, person_id=person.id, now=now)
+    turn = await turns.open_of_dialog(tx, dialog_id)
+    message_id = await dialogs.add_user_message(
+        tx,
+        dialog_id=dialog_id,
+        turn_id=turn.id if turn and not turn.started else None,
+        chat_id=chat,
+        message_id=incoming.message_id,
+        text=incoming.text,
+        now=now,
+    )
+    if message_id is None:
+        return Accepted(Fate.KNOWN, None)
+    ready_at = now + timedelta(seconds=GATHER_S) if incoming.gather else now
+    if turn and turn.started:
+        return Accepted(Fate.WAITS, None)
+    if turn:
+        room = prompt.bound(len(incoming.text.encode()), 1)
+        await turns.widen(tx, turn.id, input_tokens=room, ready_at=ready_at)
+        return Accepted(Fate.JOINED, turn)
+    try:
+        opened = await open_for_waiting(
+            app, tx, dialog_id=dialog_id, person=person, chat_id=chat, entitlement=entitlement, admit_key=key,
+            ready_at=ready_at, now=now,
+        )  # fmt: skip
+    except InsufficientTokens as error:
+        if error.reserved:  # another answer of this person holds the rest; its end opens this turn
+            return Accepted(Fate.WAITS, None)
+        raise
+    return Accepted(Fate.OPENED, opened)
+
+
+async def open_for_waiting(
+    app: App,
+    tx: AsyncConnection,
+    *,
+    dialog_id: int,
+    person: Person,
+    chat_id: int,
+    entitlement: Entitlement,
+    admit_key: str,
+    ready_at: datetime,
+    now: datetime,
+) -> Turn | None:
+    """Open a turn over the messages of a locked dialog that wait, with its hold; None if none wait.
+
+    Raises InsufficientTokens; the caller decides between telling the person and letting the messages wait.
+    """
+    waiting = await dialogs.waiting(tx, dialog_id)
+    if not waiting.ids:
+        return None
+    model = app.chat_model()
+    await allowance.ensure(tx, person_id=person.id, now=now)
+    input_max = await _input_max(tx, model, entitlement, dialog_id)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens)
+    turn = await turns.open_turn(
+        tx,
+        turns.Draft(
+            dialog_id=dialog_id,
+            person_id=person.id,
+            chat_id=chat_id,
+            reply_to_message_id=waiting.last_message_id,
+            model=model.id,
+            ready_at=ready_at,
+            input_max=input_max,
+            output_max=output_max,
+            price_input=model.prices.input,
+            price_cached=model.prices.cached,
+            price_output=model.prices.output,
+            weight=entitlement.weight,
+            in_flight_max=entitlement.in_flight,
+            admit_key=admit_key,
+        ),
+        now=now,
+    )
+    await dialogs.take(tx, waiting.ids, turn.id)
+    most = turn.cost(input_tokens=input_max, cached_tokens=0, output_tokens=output_max)
+    hold = await holds.place(
+        tx, person_id=person.id, turn_id=turn.id, tokens_min=ANSWER_TOKENS_MIN, tokens_max=most, now=now
+    )
+    if hold.tokens < most:
+        affordable = _affordable_output(turn, hold.tokens)
+        turn = await turns.limit_output(tx, turn, output_max=min(output_max, affordable))
+    return turn
+
+
+async def _input_max(tx: AsyncConnection, model: Model, entitlement: Entitlement, dialog_id: int) -> int:
+    """Return the most prompt tokens this turn may take: what the dialog can need, within plan and model."""
+    needed = SYSTEM_TOKENS + prompt.bound(await dialogs.size(tx, dialog_id), dialogs.HISTORY_MESSAGES_MAX)
+    return min(needed, entitlement.context_tokens, model.input_tokens_max)
+
+
+def _affordable_output(turn: Turn, tokens: int) -> int:
+    """Return the output that a hold of `tokens` and the courtesy lot pay for, at least a short answer."""
+    paid = (tokens + COURTESY_TOKENS_MAX) * 1000 - turn.input_max * turn.price_input
+    return max(OUTPUT_TOKENS_MIN, paid // turn.price_output)
+
+
+async def queue(app: App, turn: Turn) -> None:
+    """Put an open turn into the fair queue and wake a worker; at its `ready_at` if that is ahead.
+
+    Idempotent. A Redis that is away is logged only: the sweeper does this again for every turn the queue lacks.
+    """
+    try:
+        wait_s = (turn.ready_at - app.clock.now()).total_seconds()
+        if wait_s > 0:
+            await app.jobs.enqueue("queue_turn", turn.id, at=datetime.now(UTC) + timedelta(seconds=wait_s))
+            return
+        fair = app.queues[turn.model]
+        await fair.submit(ticket(turn), key=turn.admit_key)
+        await app.jobs.enqueue("serve", turn.model)
+    except Unavailable as error:
+        log.warning("turn_not_queued", turn=turn.id, what=error.what)
+
+
+def ticket(turn: Turn) -> Ticket:
+    """Return the ticket that stands for an open turn."""
+    return Ticket(
+        turn_id=turn.id,
+        person_id=turn.person_id,
+        weight=turn.weight,
+        base_cap=1,
+        input_tokens=turn.input_max,
+        cached_tokens_est=0,
+        output_max=turn.output_max,
+        in_flight_max=turn.in_flight_max,
+        deadline_us=microseconds(datetime.now(UTC) + QUEUE_DEADLINE),
+    )

@@ -1,0 +1,267 @@
+"""Serve: a worker answers the turn of one claim — prompt, stream, settlement — and gives the claim back.
+
+The claim's lease is renewed by the flusher. Whatever goes wrong, the turn ends in one of the closings, or goes back
+into the queue: a worker that stops requeues without spending a try, a lease that expires is reaped by the sweeper.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from app import persons, preferences, turn_close
+from app.context import App
+from app.persons import Person
+from inference import dialogs, prompt, turns
+from inference.errors import ModelError
+from inference.errors import PromptTooLong as ServerPromptTooLong
+from inference.flusher import Flusher, Stream
+from inference.models import Model
+from inference.prompt import ChatMessage, PromptTooLong
+from inference.queue.ticket import Claim
+from inference.queue.ticket import Usage as QueueUsage
+from inference.streams import PreviewMeta
+from inference.turns import Outcome, Turn
+from inference.vllm import ChatRequest, Usage, VllmClient
+from kit.errors import Unavailable
+from kit.observability import first_token_s, streams_open, turn_wait_s
+
+log = structlog.get_logger(__name__)
+
+# A model server that fails before its first token is asked again after these pauses; then the person is told.
+RETRY_PAUSES_S = (0.3, 1.5)
+# Claims that may be spent on a turn whose stream breaks after its first token, or whose workers die.
+ATTEMPTS_MAX = 3
+FINISH_STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A turn that this worker holds, with all that the answer needs."""
+
+    turn: Turn
+    person: Person
+    model: Model
+    messages: list[dialogs.Message]
+
+
+@dataclass(slots=True)
+class Generated:
+    """What the stream brought."""
+
+    usage: Usage
+    finish_reason: str
+    first_token_at: datetime | None
+
+
+async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: VllmClient) -> int:
+    """Answer the turn of a model group's `claim`; return how many further claims are worth trying.
+
+    Raises Unavailable only, for Redis or Postgres: the lease then expires and the sweeper brings the turn back.
+
+    Cancellation (the worker stops) puts the claim back to the head of its person's tickets and is passed on.
+    """
+    fair = app.queues[group]
+    started = await _start(app, claim)
+    if started is None:
+        return (await fair.finish(claim, QueueUsage(0, 0, 0))).wakeups
+    turn = started.turn
+    structlog.contextvars.bind_contextvars(turn=turn.id)
+    meta = _meta(app, started)
+    usage = Usage(0, 0, 0)
+    try:
+        with flusher.stream(claim, fair, meta) as stream, streams_open.track_inprogress():
+            usage = await _answer(app, started, stream, flusher, vllm)
+    except _Again as again:
+        log.warning("turn_again", attempts=turn.attempts, reason=again.reason)
+        return (await fair.requeue(claim)).wakeups
+    except asyncio.CancelledError:
+        with contextlib.suppress(Unavailable):
+            await fair.requeue(claim)
+        raise
+    finally:
+        structlog.contextvars.unbind_contextvars("turn")
+    spent = QueueUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+    return (await fair.finish(claim, spent)).wakeups
+
+
+class _Again(Exception):
+    """The stream broke after text was seen: the turn goes back into the queue and its preview begins anew."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def _start(app: App, claim: Claim) -> Started | None:
+    now = app.clock.now()
+    async with app.db.transaction() as tx:
+        turn = await turns.start(tx, claim.turn_id, fence=claim.fence, now=now)
+        if turn is None:
+            return None
+        person = await persons.find(tx, person_id=turn.person_id)
+        messages = await dialogs.history(tx, dialog_id=turn.dialog_id, turn_id=turn.id)
+    assert person is not None  # a foreign key holds it
+    turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
+    return Started(turn, person, app.chat_model(turn.model), messages)
+
+
+def _meta(app: App, started: Started) -> PreviewMeta | None:
+    turn, person = started.turn, started.person
+    mode = preferences.of(person.settings, preview_default=app.settings.preview).preview
+    return PreviewMeta(
+        chat_id=turn.chat_id,
+        is_group=turn.chat_id != turn.person_id,
+        draft_id=turn.id,
+        mode=mode,
+        lang=person.language,
+        reply_to_message_id=None,
+    )
+
+
+async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Usage:
+    """Generate and close the turn; return the usage that the queue is told."""
+    turn, model = started.turn, started.model
+    try:
+        request = await _request(started, vllm)
+        generated = await _generate(app, started, request, stream, flusher, vllm)
+    except (PromptTooLong, ServerPromptTooLong):
+        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long")
+        return Usage(0, 0, 0)
+    except ModelError as error:
+        if error.started and turn.attempts < ATTEMPTS_MAX:
+            raise _Again(error.detail) from error
+        await _fail(app, turn, stream, reason=f"{model.id}: {error.detail}")
+        return Usage(0, 0, 0)
+    if stream.lost:
+        log.warning("lease_lost")
+        return generated.usage
+    stream.interruptible = False
+    closing = asyncio.ensure_future(_close(app, turn, stream, generated))
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        # A stop that came too late, or the worker's end: the answer is whole, so one transaction is worth its time.
+        await closing
+    return generated.usage
+
+
+async def _request(started: Started, vllm: VllmClient) -> ChatRequest:
+    turn, model = started.turn, started.model
+    wanted = preferences.of(started.person.settings)
+    system = prompt.persona(started.person.language, wanted.length)
+
+    async def count(messages: list[ChatMessage]) -> int:
+        return await vllm.tokenize(model.replicas[0], model.name, messages)
+
+    messages = await prompt.build(system, started.messages, tokens_max=turn.input_max, count_tokens=count)
+    return ChatRequest(
+        replica=model.replicas[0],
+        model=model.name,
+        messages=messages,
+        max_tokens=turn.output_max,
+        sampling=model.sampling,
+        chat_template=model.chat_template,
+        cache_salt=str(turn.person_id),
+    )
+
+
+async def _generate(
+    app: App, started: Started, request: ChatRequest, stream: Stream, flusher: Flusher, vllm: VllmClient
+) -> Generated:
+    """Read the model's stream into `stream`; a server that fails before the first token is asked again."""
+    for pause_s in (*RETRY_PAUSES_S, None):
+        try:
+            return await _read(app, started, request, stream, flusher, vllm)
+        except ModelError as error:
+            if error.started or not error.retryable or pause_s is None:
+                raise
+            log.warning("model_retry", model=request.model, reason=error.detail)
+            stream.restart()
+            if not await _pause(stream, pause_s):
+                return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)
+    raise AssertionError("the loop ends by return or raise")
+
+
+async def _pause(stream: Stream, pause_s: float) -> bool:
+    """Wait between tries; False when the stream was interrupted meanwhile."""
+    try:
+        await asyncio.sleep(pause_s)
+    except asyncio.CancelledError:
+        if not _interrupted(stream):
+            raise
+        return False
+    return True
+
+
+def _interrupted(stream: Stream) -> bool:
+    """Tell an interruption by the flusher from the worker's own shutdown, and take the former back."""
+    if not (stream.cancelled or stream.lost):
+        return False
+    task = asyncio.current_task()
+    assert task is not None
+    return task.uncancel() == 0
+
+
+async def _read(
+    app: App, started: Started, request: ChatRequest, stream: Stream, flusher: Flusher, vllm: VllmClient
+) -> Generated:
+    usage, finish_reason, first_at = Usage(0, 0, 0), "", None
+    try:
+        async with contextlib.aclosing(vllm.stream(request)) as deltas:
+            async for delta in deltas:
+                usage = delta.usage or usage
+                finish_reason = delta.finish_reason or finish_reason
+                stream.feed(delta.text, usage.completion_tokens)
+                if first_at is None and delta.text:
+                    await flusher.first(stream)
+                    first_at = app.clock.now()
+                    first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))
+    except asyncio.CancelledError:
+        if not _interrupted(stream):
+            raise
+        finish_reason = FINISH_STOPPED
+    return Generated(usage, finish_reason, first_at)
+
+
+async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> None:
+    assert turn.fence is not None
+    stopped = generated.finish_reason == FINISH_STOPPED
+    usage = generated.usage
+    outcome = Outcome(
+        status=turns.STOPPED if stopped else turns.DONE,
+        finish_reason=generated.finish_reason,
+        input_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        output_tokens=usage.completion_tokens,
+        first_token_at=generated.first_token_at,
+    )
+    closed = None
+    try:
+        async with app.db.transaction() as tx:
+            if stream.text.strip():
+                closed = await turn_close.answered(app, tx, turn, text=stream.text, outcome=outcome, fence=turn.fence)
+            elif stopped:
+                closed = await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
+            else:
+                closed = await turn_close.failed(app, tx, turn, reason="empty answer", fence=turn.fence)
+    except turn_close.Discarded:
+        log.warning("turn_discarded")
+        return
+    await turn_close.after(app, closed)
+    log.info(
+        "turn_closed",
+        status=outcome.status,
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        closed=closed is not None,
+    )
+
+
+async def _fail(app: App, turn: Turn, stream: Stream, *, reason: str, notice: str = "error-failed") -> None:
+    stream.interruptible = False
+    async with app.db.transaction() as tx:
+        closed = await turn_close.failed(app, tx, turn, reason=reason, notice=notice, fence=turn.fence)
+    await turn_close.after(app, closed)

@@ -1,0 +1,38 @@
+"""Stop: a person ends an answer. What is there is kept and sent; what was not begun costs nothing."""
+
+import structlog
+
+from app import turn_close
+from app.context import App
+from inference import turns
+from inference.queue.fair import Cancelled
+from kit.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+async def stop(app: App, *, chat_id: int, turn_id: int | None = None) -> bool:
+    """Stop the chat's open turn (`turn_id`: only that one); False when there is nothing to stop.
+
+    A waiting ticket is removed and its turn closed here. A running one is flagged; its worker keeps the text,
+    settles what was generated and answers within a second.
+    """
+    async with app.db.read() as connection:
+        turn = await turns.find(connection, turn_id) if turn_id else await turns.open_of_chat(connection, chat_id)
+    if turn is None or turn.status != turns.OPEN or turn.chat_id != chat_id:
+        return False
+    try:
+        found = await app.queues[turn.model].cancel(turn.id)
+    except Unavailable:
+        found = Cancelled.UNKNOWN
+    log.info("turn_stop", turn=turn.id, found=found.value)
+    if found is Cancelled.FLAGGED:
+        return True
+    async with app.db.transaction() as tx:
+        # If a worker took the turn a moment ago its fence is newer than what we read; then its lease decides.
+        current = await turns.find(tx, turn.id)
+        if current is None or (current.started and found is Cancelled.UNKNOWN):
+            return current is not None
+        closed = await turn_close.stopped_empty(app, tx, turn)
+    await turn_close.after(app, closed)
+    return closed is not None

@@ -1,0 +1,113 @@
+"""What a handler is given for one update: the person, the words, and replies that are stored with its effect.
+
+A handler changes things inside `ctx.transaction()`; its replies and the mark that the update is handled are written
+by the same transaction, so a crash at any moment neither loses a reply nor repeats an effect. A handler that changes
+nothing just replies; the dispatcher then opens that transaction.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiogram.methods import SendMessage, TelegramMethod
+from aiogram.types import InlineKeyboardMarkup, ReplyParameters
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.context import App
+from app.persons import Person
+from bot.previews import Previews
+from bot.sender import Sender
+from kit import inbox, outbox
+from kit.words import Words
+
+
+class AlreadyHandled(Exception):
+    """Another handler of the same update committed first; this one's transaction is rolled back."""
+
+
+@dataclass
+class AdminChat:
+    """The private group that operates Forma; its id changes when Telegram migrates it to a supergroup."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """The bot's own parts, beside the App: what sends, what previews, who it is."""
+
+    app: App
+    sender: Sender
+    previews: Previews
+    username: str
+    admin_chat: AdminChat
+    deliveries: asyncio.Event
+    """Set when the outbox has something new."""
+
+
+@dataclass
+class Context:
+    """One update being handled."""
+
+    room: Room
+    item: inbox.Item
+    chat_id: int
+    person: Person
+    words: Words
+    _posts: list[dict[str, Any]] = field(default_factory=list)
+    handled: bool = False
+
+    @property
+    def app(self) -> App:
+        return self.room.app
+
+    def reply(self, text: str, keyboard: InlineKeyboardMarkup | None = None, *, reply_to: int | None = None) -> None:
+        """Send a plain text to the chat of this update."""
+        self.send(
+            SendMessage(
+                chat_id=self.chat_id,
+                text=text,
+                reply_markup=keyboard,
+                reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
+                if reply_to
+                else None,
+            )
+        )
+
+    def send(self, method: TelegramMethod[Any], *, kind: str = outbox.NOTICE, chat_id: int | None = None) -> None:
+        """Carry out a Bot API call after the commit; `kind` says what a crash in between means (kit.outbox)."""
+        self._posts.append(
+            {"kind": kind, "chat_id": self.chat_id if chat_id is None else chat_id, "payload": payload_of(method)}
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open the transaction of this update's effect; at its end replies and the handled mark are written."""
+        now = self.app.clock.now()
+        async with self.app.db.transaction() as tx:
+            yield tx
+            for number, post in enumerate(self._posts):
+                await outbox.add(tx, dedup_key=f"update:{self.item.id}:{number}", now=now, **post)
+            if not self.handled and not await inbox.mark_handled(tx, self.item.id, now=now):
+                raise AlreadyHandled
+        self._posts.clear()
+        self.handled = True
+
+    async def apologise(self, tx: AsyncConnection, code: str) -> None:
+        """Tell the person that their update was set aside after all tries; nothing else of it is written."""
+        text = self.words.say("error-command", code=code)
+        await outbox.add(
+            tx,
+            kind=outbox.NOTICE,
+            chat_id=self.chat_id,
+            payload=payload_of(SendMessage(chat_id=self.chat_id, text=text)),
+            dedup_key=f"update:{self.item.id}:aside",
+            now=self.app.clock.now(),
+        )
+
+
+def payload_of(method: TelegramMethod[Any]) -> dict[str, Any]:
+    """Return a Bot API call as an outbox payload."""
+    return {"method": method.__api_method__, "data": method.model_dump(mode="json", exclude_none=True, warnings=False)}

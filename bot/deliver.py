@@ -1,0 +1,199 @@
+"""Deliver: the outbox's rows go out through the sender, in order per chat, until each is sent or cannot be.
+
+`sending` is committed before the call. After a crash between the call and its record, answers and notices go out
+again; what has been recorded part by part does not.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from typing import Any
+
+import aiogram.methods
+import structlog
+from aiogram.methods import SendMessage, SendRichMessage, TelegramMethod
+
+from app import persons, preferences
+from bot import answers, notices
+from bot.context import Room
+from bot.refusals import Migrated, Refused, Unreachable
+from bot.budget import Lane
+from inference import dialogs
+from kit import chats, outbox
+from kit.errors import Unavailable
+from kit.observability import outbox_age_s
+from kit.outbox import Post
+from kit.words import words
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 1.0
+BATCH_MAX = 200
+CHATS_MAX = 500
+
+_LANES = {
+    outbox.ANSWER: Lane.FINAL,
+    outbox.NOTICE: Lane.NOTICE,
+    outbox.ALERT: Lane.NOTICE,
+    outbox.CALL: Lane.NOTICE,
+    outbox.BROADCAST: Lane.BROADCAST,
+}
+
+
+class Deliver:
+    """Owns one task per chat that has something to get."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._held: set[int] = set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        wake = self._room.deliveries
+        try:
+            while True:
+                wake.clear()
+                try:
+                    while await self._take():
+                        pass
+                except Exception as error:  # the database is away: the rows wait for it
+                    log.warning("outbox_unreadable", error=type(error).__name__)
+                    await asyncio.sleep(LOOK_EVERY_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), LOOK_EVERY_S)
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def _take(self) -> bool:
+        """Start tasks for chats with due posts; True when there may be more."""
+        app = self._room.app
+        now = app.clock.now()
+        async with app.db.read() as connection:
+            posts = await outbox.due(connection, now=now, limit=BATCH_MAX, exclude=list(self._held))
+        outbox_age_s.set((now - posts[0].created_at).total_seconds() if posts else 0)
+        by_chat: dict[int, list[Post]] = defaultdict(list)
+        for post in posts:
+            by_chat[post.chat_id].append(post)
+        started = 0
+        for chat_id, queue in by_chat.items():
+            if chat_id in self._busy or len(self._busy) >= CHATS_MAX:
+                continue  # its task looks again when it is through
+            self._held.update(post.id for post in queue)
+            task = asyncio.create_task(self._chat(chat_id, queue), name=f"deliver-{chat_id}")
+            self._busy[chat_id] = task
+            started += 1
+        return started > 0 and len(posts) == BATCH_MAX
+
+    async def _chat(self, chat_id: int, posts: list[Post]) -> None:
+        try:
+            async with self._room.app.db.transaction() as tx:
+                open_ids = await outbox.mark_sending(tx, [post.id for post in posts])
+            for post in posts:
+                if post.id in open_ids and not await self._post(post):
+                    break  # what follows in this chat waits behind it
+        except Exception:
+            log.exception("delivery_crashed", chat=chat_id)
+            await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            del self._busy[chat_id]
+            self._held.difference_update(post.id for post in posts)
+            self._room.deliveries.set()
+
+    async def _post(self, post: Post) -> bool:
+        """Send one post; False when it goes back with a delay and later ones must wait."""
+        app = self._room.app
+        try:
+            for number, call in enumerate(await self._calls(post), start=1):
+                if number > post.parts_sent:
+                    await self._send(post, call)
+                    async with app.db.transaction() as tx:
+                        await outbox.mark_part(tx, post.id, number)
+        except Unreachable as error:
+            await self._give_up(post, error.reason, blocked=error.reason in {"blocked", "deactivated"})
+            return True
+        except Migrated as error:
+            await self._move(post, error.new_chat_id)
+            return False
+        except Refused as error:
+            log.error("post_refused", post=post.id, kind=post.kind, description=error.description[:200])
+            await self._give_up(post, error.description)
+            return True
+        except Unavailable as error:
+            async with app.db.transaction() as tx:
+                again = await outbox.mark_retry(
+                    tx, post.id, attempts=post.attempts, error=str(error), now=app.clock.now()
+                )
+            log.warning("post_delayed", post=post.id, kind=post.kind, again=again)
+            return not again
+        async with app.db.transaction() as tx:
+            await outbox.mark_sent(tx, post.id, now=app.clock.now())
+        log.info("post_sent", post=post.id, kind=post.kind, turn=post.turn_id, parts=number)
+        return True
+
+    async def _calls(self, post: Post) -> list[TelegramMethod[Any]]:
+        if "method" in post.payload:
+            method = getattr(aiogram.methods, post.payload["method"][0].upper() + post.payload["method"][1:])
+            return [method.model_validate(post.payload["data"])]
+        app = self._room.app
+        async with app.db.read() as connection:
+            person = await persons.find(connection, person_id=post.chat_id)
+            text = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
+        say = words(person.language if person else app.settings.admin_language)
+        if post.kind != outbox.ANSWER:
+            return [notices.message(post.chat_id, say, post.payload, post.turn_id)]
+        assert post.turn_id is not None
+        wanted = preferences.of(person.settings if person else {})
+        return answers.messages(
+            chat_id=post.chat_id,
+            turn_id=post.turn_id,
+            text=text or "",
+            payload=post.payload,
+            words=say,
+            style="rich" if wanted.text == "rich" else "plain-entities",
+            allowed_hosts=app.settings.allowed_hosts,
+        )
+
+    async def _send(self, post: Post, call: TelegramMethod[Any]) -> None:
+        if post.turn_id is not None:
+            await self._room.previews.finished(post.turn_id)
+        lane, is_group = _LANES[post.kind], post.chat_id < 0
+        try:
+            await self._room.sender.send(call, lane=lane, chat_id=post.chat_id, is_group=is_group)
+        except Refused as refused:
+            if "not modified" in refused.description:
+                return
+            fallback = _plainer(call)
+            if fallback is None:
+                raise
+            log.warning("formatting_refused", post=post.id, description=refused.description[:200])
+            await self._room.sender.send(fallback, lane=lane, chat_id=post.chat_id, is_group=is_group)
+
+    async def _give_up(self, post: Post, why: str, *, blocked: bool = False) -> None:
+        app = self._room.app
+        now = app.clock.now()
+        async with app.db.transaction() as tx:
+            await outbox.mark_failed(tx, post.id, error=why, now=now)
+            if blocked:
+                await persons.set_blocked(tx, post.chat_id, blocked=True, now=now)
+        log.info("post_given_up", post=post.id, kind=post.kind, reason=why[:80])
+
+    async def _move(self, post: Post, chat_id: int) -> None:
+        app = self._room.app
+        async with app.db.transaction() as tx:
+            await outbox.move_chat(tx, post.chat_id, chat_id)
+            await chats.remember_migration(tx, old=post.chat_id, new=chat_id, now=app.clock.now())
+        if post.chat_id == self._room.admin_chat.id:
+            self._room.admin_chat.id = chat_id
+        log.warning("chat_migrated", old=post.chat_id, new=chat_id)
+
+
+def _plainer(call: TelegramMethod[Any]) -> SendMessage | None:
+    """Return a refused message without what may have been refused; None if there is nothing to take away."""
+    if isinstance(call, SendRichMessage):
+        return answers.plain(call, call.rich_message.markdown or "")
+    if isinstance(call, SendMessage) and call.entities:
+        return answers.plain(call, call.text)
+    return None

@@ -1,0 +1,156 @@
+"""Dispatch: one inbox row to its handler, with every outcome settled — handled, refused in words, or set aside."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.types import Chat, Update, User
+from pydantic import ValidationError
+
+from app import persons
+from app.alerts import alert
+from bot.context import AlreadyHandled, Context, Room
+from kit import ids, inbox
+from kit.errors import Rejected, Unavailable
+from kit.inbox import Item
+from kit.observability import updates_total
+from kit.words import pick_language, words
+
+log = structlog.get_logger(__name__)
+
+RETRY_FIRST_S, RETRY_MAX_S = 0.5, 30.0
+
+
+class Dispatch:
+    """Carries inbox rows through aiogram's routers."""
+
+    def __init__(self, room: Room, bot: Bot, dispatcher: Dispatcher) -> None:
+        self._room = room
+        self._bot = bot
+        self._dispatcher = dispatcher
+
+    async def handle(self, item: Item) -> None:
+        """Handle one row until it is settled. Never raises, but for cancellation."""
+        structlog.contextvars.bind_contextvars(update=item.dedup_key)
+        pause_s = RETRY_FIRST_S
+        while not await self._attempt(item):
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    async def _attempt(self, item: Item) -> bool:
+        """Try once; False when it is to be tried again."""
+        kind = "unknown"
+        context: Context | None = None
+        try:
+            update = Update.model_validate(item.body, context={"bot": self._bot})
+            kind = update.event_type
+            context = await self._context(item, update)
+            if context is None:
+                await self._settle(item)
+                return True
+            await self._run(update, context)
+            outcome = "handled"
+        except AlreadyHandled:
+            outcome = "known"
+        except ValidationError:
+            log.warning("update_not_understood", kinds=[k for k in item.body if k != "update_id"])
+            await self._settle(item)
+            outcome = "not_understood"
+        except Exception as error:
+            settled = await self._failed(item, context, error)
+            updates_total.labels(type=kind, outcome="failed").inc()
+            return settled
+        updates_total.labels(type=kind, outcome=outcome).inc()
+        return True
+
+    async def _run(self, update: Update, context: Context) -> None:
+        try:
+            result = await self._dispatcher.feed_update(self._bot, update, ctx=context, room=self._room)
+            if result is UNHANDLED:
+                log.debug("update_unhandled", kind=update.event_type)
+        except Rejected as rejected:
+            context.reply(context.words.say(rejected.code, **rejected.params), reply_to=_message_of(update))
+        if not context.handled:
+            async with context.transaction():
+                pass
+        self._room.deliveries.set()
+
+    async def _context(self, item: Item, update: Update) -> Context | None:
+        """Return the context with the person known and stored; None for updates that nobody is behind."""
+        chat, user = _who(update)
+        if user is None or user.is_bot:
+            return None
+        app = self._room.app
+        message = update.message
+        async with app.db.transaction() as tx:
+            person = await persons.ensure(
+                tx,
+                person_id=user.id,
+                first_name=user.full_name,
+                username=user.username,
+                language=pick_language(user.language_code),
+                source=_source(message.text if message else None),
+                now=app.clock.now(),
+            )
+        return Context(
+            room=self._room,
+            item=item,
+            chat_id=chat.id if chat else user.id,
+            person=person,
+            words=words(person.language),
+        )
+
+    async def _settle(self, item: Item) -> None:
+        app = self._room.app
+        async with app.db.transaction() as tx:
+            await inbox.mark_handled(tx, item.id, now=app.clock.now())
+
+    async def _failed(self, item: Item, context: Context | None, error: Exception) -> bool:
+        """Count a failed attempt; after the last one the person and the operator are told. True when settled."""
+        app = self._room.app
+        if isinstance(error, (Unavailable, OSError)):
+            log.warning("update_delayed", error=type(error).__name__, detail=str(error)[:200])
+        else:
+            log.error("update_failed", exc_info=error)
+        try:
+            code = ids.error_code()
+            now = app.clock.now()
+            async with app.db.transaction() as tx:
+                aside = await inbox.mark_failed(tx, item.id, error=type(error).__name__, now=now)
+                if aside:
+                    await alert(app, tx, "admin-alert-bug", {"where": type(error).__name__, "code": code}, now=now)
+            if aside and context is not None:
+                async with app.db.transaction() as tx:
+                    await context.apologise(tx, code)
+                self._room.deliveries.set()
+                log.error("update_set_aside", code=code)
+            return aside
+        except Exception as second:
+            log.warning("failure_not_recorded", error=type(second).__name__)
+            return False
+
+
+def _who(update: Update) -> tuple[Chat | None, User | None]:
+    event: Any = update.event
+    chat = getattr(event, "chat", None)
+    message = getattr(event, "message", None)
+    if chat is None and message is not None:
+        chat = message.chat
+    user = getattr(event, "from_user", None) or getattr(event, "user", None)
+    if user is None and chat is not None and chat.type == "private":
+        # stopped_message_generation names the private chat only, which is its person's
+        user = User(id=chat.id, is_bot=False, first_name=chat.first_name or "", username=chat.username)
+    return chat, user
+
+
+def _message_of(update: Update) -> int | None:
+    return update.message.message_id if update.message else None
+
+
+def _source(text: str | None) -> str | None:
+    """Return the deep link payload of a /start, kept when it made the person."""
+    if text and text.startswith("/start "):
+        return text.removeprefix("/start ").strip()[:64] or None
+    return None

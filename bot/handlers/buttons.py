@@ -1,0 +1,85 @@
+"""Buttons under answers and greetings; whatever nobody else knows is told to have expired."""
+
+from aiogram import F, Router
+from aiogram.types import CallbackQuery
+
+from app import turn_accept, turn_redo
+from app.turn_accept import Fate, Incoming
+from app.turn_redo import Expired
+from bot.buttons import answer
+from bot.context import Context
+from bot.handlers.chat import show
+from kit.errors import Rejected
+
+
+def router() -> Router:
+    """Return the router of the answers' buttons, and of all that is left."""
+    made = Router(name="buttons")
+    made.callback_query.register(example, F.data.startswith("example:"))
+    made.callback_query.register(redo, F.data.startswith("redo:") | F.data.startswith("recount:"))
+    made.callback_query.register(go_on, F.data.startswith("continue:"))
+    made.callback_query.register(expired)
+    return made
+
+
+async def example(query: CallbackQuery, ctx: Context) -> None:
+    """Ask an example's question in the person's name."""
+    say = ctx.words.say
+    questions = {
+        "training": say("example-training"),
+        "sleep": say("example-sleep"),
+        "protein": say("example-protein"),
+    }
+    text = questions.get((query.data or "").partition(":")[2])
+    if text is None or query.message is None:
+        raise Expired
+    await answer(ctx, query)
+    # One question a button: a second tap finds the message of the first.
+    key = -(query.message.message_id * len(questions) + list(questions.values()).index(text))
+    incoming = Incoming(ctx.person, ctx.chat_id, key, text)
+    accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
+    if accepted.fate is Fate.OPENED and accepted.turn:
+        show(ctx, accepted.turn.id)
+
+
+async def redo(query: CallbackQuery, ctx: Context) -> None:
+    """Answer a question again: after a failure, a stop or an edit."""
+    try:
+        turn = await turn_redo.redo(ctx.app, ctx.transaction, person=ctx.person, turn_id=_turn_id(query))
+    except Rejected as rejected:
+        await answer(ctx, query, ctx.words.say(rejected.code, **rejected.params), alert=True)
+        return
+    recount = (query.data or "").startswith("recount")
+    await answer(ctx, query, ctx.words.say("toast-recounting") if recount else ctx.words.say("toast-retrying"))
+    if turn:
+        show(ctx, turn.id)
+
+
+async def go_on(query: CallbackQuery, ctx: Context) -> None:
+    """Continue an answer that was stopped or cut."""
+    try:
+        turn = await turn_redo.go_on(
+            ctx.app,
+            ctx.transaction,
+            person=ctx.person,
+            turn_id=_turn_id(query),
+            text=ctx.words.say("continue-prompt"),
+        )
+    except Rejected as rejected:
+        await answer(ctx, query, ctx.words.say(rejected.code, **rejected.params), alert=True)
+        return
+    await answer(ctx, query)
+    if turn:
+        show(ctx, turn.id)
+
+
+async def expired(query: CallbackQuery, ctx: Context) -> None:
+    """Any button that no handler knows: of an older release, or made up."""
+    await answer(ctx, query, ctx.words.say("toast-expired"))
+
+
+def _turn_id(query: CallbackQuery) -> int:
+    raw = (query.data or "").partition(":")[2]
+    if not raw.isdigit() or len(raw) > 18:
+        raise Expired
+    return int(raw)

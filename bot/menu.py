@@ -1,0 +1,62 @@
+"""The bot's face in Telegram: commands per language and scope, descriptions of the empty chat and the profile."""
+
+from typing import Any
+
+from aiogram.methods import SetMyCommands, SetMyDescription, SetMyShortDescription, TelegramMethod
+from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+
+from kit.words import LANGUAGES, Words, words
+
+
+def commands(say: Words) -> list[BotCommand]:
+    """Return the commands of a private chat, the most used first."""
+    texts = {
+        "new": say.say("command-new"),
+        "stop": say.say("command-stop"),
+        "balance": say.say("command-balance"),
+        "plans": say.say("command-plans"),
+        "buy": say.say("command-buy"),
+        "subscription": say.say("command-subscription"),
+        "settings": say.say("command-settings"),
+        "language": say.say("command-language"),
+        "help": say.say("command-help"),
+        "terms": say.say("command-terms"),
+        "privacy": say.say("command-privacy"),
+        "support": say.say("command-support"),
+        "paysupport": say.say("command-paysupport"),
+    }
+    return [BotCommand(command=name, description=text) for name, text in texts.items()]
+
+
+def admin_commands(say: Words) -> list[BotCommand]:
+    """Return the commands of the admin group."""
+    texts = {
+        "stats": say.say("command-stats"),
+        "user": say.say("command-user"),
+        "grant": say.say("command-grant"),
+        "queue": say.say("command-queue"),
+        "health": say.say("command-health"),
+    }
+    return [BotCommand(command=name, description=text) for name, text in texts.items()]
+
+
+def for_person(person_id: int, say: Words) -> SetMyCommands:
+    """Return the call that shows the menu in a language that a person chose against their client's."""
+    return SetMyCommands(commands=commands(say), scope=BotCommandScopeChat(chat_id=person_id))
+
+
+def all_calls(admin_chat_id: int, admin_language: str) -> list[TelegramMethod[Any]]:
+    """Return the calls made at a start. English is what clients of other languages see."""
+    calls: list[TelegramMethod[Any]] = []
+    for language in (*LANGUAGES, ""):
+        say = words(language or "en")
+        code = language or None
+        calls += [
+            SetMyCommands(commands=commands(say), scope=BotCommandScopeAllPrivateChats(), language_code=code),
+            SetMyDescription(description=say.say("bot-description"), language_code=code),
+            SetMyShortDescription(short_description=say.say("bot-short-description"), language_code=code),
+        ]
+    if admin_chat_id:
+        scope = BotCommandScopeChat(chat_id=admin_chat_id)
+        calls.append(SetMyCommands(commands=admin_commands(words(admin_language)), scope=scope))
+    return calls

@@ -1,0 +1,62 @@
+"""Notices: what use cases have to tell, put into the person's words with the buttons that go with it.
+
+A notice in the outbox is a locale key with raw arguments. Instants travel as ISO strings in arguments named
+`until`, `day` or `..._at`.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from aiogram.methods import SendMessage
+from aiogram.types import InlineKeyboardMarkup
+
+from bot import keyboards
+from kit.words import Words
+
+Buttons = Callable[[Words, dict[str, Any], int | None], InlineKeyboardMarkup]
+_INSTANTS = frozenset({"until", "day", "since", "seen", "at"})
+
+
+def message(chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None) -> SendMessage:
+    """Return the message of a notice payload ({"notice": key, "args": {…}})."""
+    key = payload["notice"]
+    args = {name: _revived(name, value) for name, value in payload["args"].items()}
+    buttons = _BUTTONS.get(key)
+    return SendMessage(
+        chat_id=chat_id,
+        text=words.say(key, **args),
+        reply_markup=buttons(words, args, turn_id) if buttons else None,
+    )
+
+
+def _revived(name: str, value: Any) -> Any:
+    if isinstance(value, str) and (name in _INSTANTS or name.endswith("_at")):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _retry(words: Words, args: dict[str, Any], turn_id: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows(
+        [keyboards.press(words.say("button-retry"), "redo", turn_id)],
+        [keyboards.copy(words.say("button-copy-code", code=args["code"]), args["code"])],
+    )
+
+
+def _redo(words: Words, _: dict[str, Any], turn_id: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows([keyboards.press(words.say("button-redo"), "redo", turn_id)])
+
+
+def to_plans(words: Words, _: dict[str, Any] | None = None, __: int | None = None) -> InlineKeyboardMarkup:
+    """Return the one button that leads to the plans."""
+    return keyboards.rows([keyboards.press(words.say("button-plans"), "plans")])
+
+
+_BUTTONS: dict[str, Buttons] = {
+    "error-failed": _retry,
+    "error-unavailable": _retry,
+    "stopped-in-queue": _redo,
+    "error-insufficient-tokens": to_plans,
+    "expired": to_plans,
+    "renewal-failed": to_plans,
+}

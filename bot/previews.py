@@ -1,0 +1,473 @@
+"""Previews: what a person sees while an answer is on its way. Lossy; the final answer never depends on them.
+
+    draft   sendMessageDraft in private chats, with Telegram's own stop button. `keep_on_stop` is set once there is text,
+            so that pressing stop does not blank the chat in the moment before what there is comes as a message; the
+            queue's line is not worth keeping.
+    edit    in groups, and where drafts are refused: a message that is edited, and that the final is edited into. An
+            edit can be repeated without a double, and where it is refused the final goes as a new message. Its id is
+            kept in Redis, so that a restarted bot still finds it.
+    off     the chat action "typing", at most every 5 s.
+
+Nothing is shown for the first 3 s; then the place in the queue, refreshed. Text goes at once when it first arrives, then
+every max(1.2 s, open streams / 20), and again before a draft would vanish (30 s after its last change).
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from aiogram.methods import EditMessageText, SendChatAction, SendMessage, SendMessageDraft, SendRichMessage
+from aiogram.methods import TelegramMethod as Method
+from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, Message, MessageEntity, ReplyParameters
+from redis.exceptions import RedisError
+
+from bot.budget import Lane
+from bot.refusals import Migrated, Refused, Unreachable
+from bot.sender import Sender, Superseded
+from inference.queue.ticket import Position
+from inference.streams import Applied, Mode, PreviewDelta, PreviewMeta, PreviewReader, Transcript
+from kit.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+PreviewTarget = PreviewMeta
+Render = Callable[[str], tuple[str, list[MessageEntity]]]
+PositionOf = Callable[[int], Awaitable[Position | None]]
+_NO_LINK = LinkPreviewOptions(is_disabled=True)
+_TYPING = ("typing",)
+
+
+class Saying(Protocol):
+    """What previews need of kit.words.Words."""
+
+    def say(self, key: str, /, **arguments: Any) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLimits:
+    """When previews go."""
+
+    interval_s: float = 1.2
+    edit_interval_s: float = 1.5  # edits every 0.5 s cost another bot a penalty of 126 s, every 1.5 s did not
+    group_interval_s: float = 5.0  # previews and finals share a group's 20 messages a minute
+    streams_per_s: float = 20.0
+    quiet_s: float = 3.0
+    queue_refresh_s: float = 18.0
+    heartbeat_s: float = 18.0  # 20 s at most, less the time that a preview waits for its turn
+    typing_s: float = 5.0
+    retry_s: float = 1.0  # after a preview that was passed over
+    position_timeout_s: float = 3.0
+    streams_max: int = 5_000
+    finished_max: int = 10_000
+    age_s_max: float = 30 * 60
+    drafts_refused_s: float = 3_600
+    drafts_refused_max: int = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    meta: PreviewMeta
+    mode: Mode
+    opened_at: float
+    transcript: Transcript = field(default_factory=Transcript)
+    queue_line: str = ""  # "": no place in the queue, the model thinks
+    asked: tuple[Any, ...] = ()  # what the preview under way shows, in short
+    shown: tuple[Any, ...] = ()
+    shown_at: float = 0.0
+    pending: bool = False  # a preview waits in the sender or is under way
+    message_id: int | None = None
+    plain: bool = False  # Telegram refused the entities
+    failures: int = 0
+    dead: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def turn_id(self) -> int:
+        return self.meta.draft_id
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What there is to show, in short: two equal states need no second call."""
+        if self.mode == "off":
+            return _TYPING
+        if self.transcript.text:
+            return ("text", self.transcript.fence, len(self.transcript.text))
+        if self.mode == "edit" and (self.meta.is_group or not self.queue_line):
+            return _TYPING
+        return ("queue", self.queue_line)
+
+
+class Previews:
+    """All open previews of the bot process. `run()` follows the workers; `close()` ends every task."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        reader: PreviewReader,
+        *,
+        render: Render,
+        words: Callable[[str], Saying],
+        position: PositionOf,
+        limits: PreviewLimits | None = None,
+    ) -> None:
+        self._sender = sender
+        self._reader = reader
+        self._render = render
+        self._words = words
+        self._position = position
+        self.limits = limits or PreviewLimits()
+        self._streams: dict[int, _Stream] = {}
+        self._streaming: set[int] = set()
+        self._finished: OrderedDict[int, int | None] = OrderedDict()
+        self._drafts_refused: OrderedDict[int, float] = OrderedDict()
+        self._catching: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def open_streams(self) -> int:
+        """Previews that show growing text now."""
+        return len(self._streaming)
+
+    async def run(self) -> None:
+        """Follow the workers' deltas until cancelled."""
+        async for batch in self._reader.follow():
+            for delta in batch:
+                try:
+                    self._take(delta)
+                except Exception:
+                    log.exception("preview_delta_failed", turn=delta.turn_id)
+
+    async def close(self) -> None:
+        for stream in self._streams.values():
+            self._stop_timer(stream)
+        self._streams.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def opened(self, target: PreviewMeta) -> None:
+        """A turn was accepted: its preview begins, with nothing for the first seconds. A second call does nothing."""
+        if target.draft_id in self._finished or target.draft_id in self._streams:
+            return
+        stream = self._open(target)
+        if stream is not None:
+            self._at(stream, 0.0 if stream.mode == "off" else self.limits.quiet_s)
+
+    async def finished(self, turn_id: int) -> int | None:
+        """Stop the turn's previews, before anything final of it is sent; none is under way when this returns.
+
+        Answers the id of the message that showed the preview by edits, if there is one to be edited into the final.
+        """
+        if turn_id in self._finished:
+            return self._finished[turn_id]
+        self._remember_finished(turn_id, None)
+        stream = self._streams.get(turn_id)
+        if stream is not None:
+            self._drop(stream)
+        await self._sender.forget(turn_id)
+        message_id = stream.message_id if stream is not None else None
+        if stream is None:
+            try:
+                message_id = await self._reader.message_of(turn_id)
+            except (RedisError, OSError) as error:
+                log.warning("preview_message_unknown", turn=turn_id, error=type(error).__name__)
+        self._remember_finished(turn_id, message_id)
+        return message_id
+
+    async def send_final(self, turn_id: int, call: Method[Any], *, lane: Lane, chat_id: int, is_group: bool) -> Any:
+        """Send a turn's final through the sender: as an edit of its preview where that is possible, else as it is.
+
+        Only the first message of a turn takes the preview's place. Returns and raises as Sender.send does.
+        """
+        message_id = await self.finished(turn_id)
+        edit = None if message_id is None else _as_edit(call, message_id)
+        if edit is None:
+            return await self._sender.send(call, lane=lane, chat_id=chat_id, is_group=is_group)
+        try:
+            result = await self._sender.send(edit, lane=lane, chat_id=chat_id, is_group=is_group)
+        except Refused as error:
+            log.warning("preview_not_edited", turn=turn_id, description=error.description[:200])
+            result = await self._sender.send(call, lane=lane, chat_id=chat_id, is_group=is_group)
+        self._remember_finished(turn_id, None)
+        try:
+            await self._reader.forget_message(turn_id)
+        except (RedisError, OSError) as error:
+            log.warning("preview_message_kept", turn=turn_id, error=type(error).__name__)
+        return result
+
+    # -- what comes in
+
+    def _take(self, delta: PreviewDelta) -> None:
+        if delta.turn_id in self._finished:
+            return
+        stream = self._streams.get(delta.turn_id)
+        if stream is None:
+            if not delta.end:
+                self._catch_up(delta.turn_id)
+            return
+        applied = stream.transcript.apply(delta)
+        if applied is Applied.GAP:
+            self._catch_up(delta.turn_id)
+        elif applied is Applied.GREW:
+            self._grew(stream)
+        if delta.end and applied is not Applied.STALE:
+            self._streaming.discard(delta.turn_id)
+
+    def _catch_up(self, turn_id: int) -> None:
+        if turn_id not in self._catching:
+            self._catching.add(turn_id)
+            self._spawn(self._catch_up_now(turn_id))
+
+    async def _catch_up_now(self, turn_id: int) -> None:
+        try:
+            caught = await self._reader.catch_up(turn_id)
+        except (RedisError, OSError) as error:
+            log.warning("preview_not_caught_up", turn=turn_id, error=type(error).__name__)
+            return
+        finally:
+            self._catching.discard(turn_id)
+        if caught is None or caught.ended or turn_id in self._finished:
+            return
+        stream = self._streams.get(turn_id) or self._open(caught.meta)
+        if stream is not None and stream.transcript.replace(caught):
+            self._grew(stream)
+
+    def _open(self, meta: PreviewMeta) -> _Stream | None:
+        if len(self._streams) >= self.limits.streams_max:
+            return None
+        mode = meta.mode
+        if mode == "draft" and (meta.is_group or self._drafts_refused.get(meta.chat_id, 0.0) > time.monotonic()):
+            mode = "edit"
+        stream = self._streams[meta.draft_id] = _Stream(meta, mode, time.monotonic())
+        return stream
+
+    def _grew(self, stream: _Stream) -> None:
+        if not stream.transcript.text:
+            return
+        if not stream.transcript.ended:
+            self._streaming.add(stream.turn_id)
+        if not stream.pending and (stream.timer is None or stream.shown == stream.asked):
+            stream.asked = ()  # the timer from here on is for text that is not shown yet
+            self._plan(stream)
+
+    # -- when something goes out
+
+    def _plan(self, stream: _Stream) -> None:
+        """Set the timer for what this stream has to show next."""
+        limits, now = self.limits, time.monotonic()
+        state = stream.state
+        if state == _TYPING:
+            due = stream.shown_at + max(limits.typing_s, len(self._streams) / limits.streams_per_s)
+        elif state[0] == "text" and state != stream.shown:
+            # The first text goes at once, whatever stood there before it.
+            due = stream.shown_at + self._interval_s(stream) if stream.shown[:1] == ("text",) else now
+        elif state[0] == "queue":
+            due = max(stream.shown_at + limits.queue_refresh_s, stream.opened_at + limits.quiet_s)
+        elif stream.mode == "draft":
+            due = stream.shown_at + limits.heartbeat_s
+        else:
+            return
+        self._at(stream, due - now)
+
+    def _interval_s(self, stream: _Stream) -> float:
+        limits = self.limits
+        base = limits.edit_interval_s if stream.mode == "edit" else limits.interval_s
+        if stream.meta.is_group:
+            base = max(base, limits.group_interval_s)
+        return max(base, len(self._streaming) / limits.streams_per_s)
+
+    def _at(self, stream: _Stream, delay_s: float) -> None:
+        self._stop_timer(stream)
+        if stream.dead or self._streams.get(stream.turn_id) is not stream:
+            return
+        if delay_s <= 0:
+            self._due(stream)
+        else:
+            stream.timer = asyncio.get_running_loop().call_later(delay_s, self._due, stream)
+
+    def _due(self, stream: _Stream) -> None:
+        stream.timer = None
+        if time.monotonic() - stream.opened_at > self.limits.age_s_max:
+            self._drop(stream)
+        elif not stream.pending and (stream.mode == "off" or stream.transcript.text):
+            self._offer(stream)
+        elif not stream.pending:
+            stream.pending = True
+            self._spawn(self._offer_place(stream))
+
+    async def _offer_place(self, stream: _Stream) -> None:
+        place: Position | None = None
+        try:
+            async with asyncio.timeout(self.limits.position_timeout_s):
+                place = await self._position(stream.turn_id)
+        except (RedisError, OSError, TimeoutError, Unavailable) as error:
+            log.warning("preview_place_unknown", turn=stream.turn_id, error=type(error).__name__)
+        finally:
+            stream.pending = False
+        say = self._words(stream.meta.lang).say
+        if place is None or place.position <= 0:
+            stream.queue_line = ""
+        elif place.eta_high_s > 0:
+            stream.queue_line = say(
+                "queue-position", position=place.position, low_s=place.eta_low_s, high_s=place.eta_high_s
+            )
+        else:
+            stream.queue_line = say("queue-position-only", position=place.position)
+        if self._streams.get(stream.turn_id) is stream:
+            self._offer(stream)
+
+    def _offer(self, stream: _Stream) -> None:
+        stream.pending = True
+        self._sender.preview(
+            stream.meta.chat_id,
+            stream.turn_id,
+            partial(self._make, stream),
+            is_group=stream.meta.is_group,
+            done=partial(self._done, stream),
+        )
+
+    def _make(self, stream: _Stream) -> Method[Any]:
+        """Build the call at the moment of sending."""
+        meta, state = stream.meta, stream.state
+        stream.asked = state
+        if state == _TYPING:
+            return SendChatAction(chat_id=meta.chat_id, action="typing")
+        has_text = state[0] == "text"
+        text, entities = self._render(stream.transcript.text) if has_text else (stream.queue_line, [])
+        if stream.plain:
+            entities = []
+        if stream.mode == "draft":
+            return SendMessageDraft(
+                chat_id=meta.chat_id,
+                draft_id=meta.draft_id,
+                text=text,
+                entities=entities or None,
+                parse_mode=None,
+                can_stop=True,
+                keep_on_stop=True if has_text else None,
+            )
+        # Only a draft may be empty: a beginning such as a lone heading mark renders to nothing.
+        text = text if text.strip() else "…"
+        if stream.message_id is not None:
+            return EditMessageText(
+                chat_id=meta.chat_id,
+                message_id=stream.message_id,
+                text=text,
+                entities=entities or None,
+                parse_mode=None,
+                link_preview_options=_NO_LINK,
+            )
+        reply_to = meta.reply_to_message_id
+        return SendMessage(
+            chat_id=meta.chat_id,
+            text=text,
+            entities=entities or None,
+            parse_mode=None,
+            link_preview_options=_NO_LINK,
+            reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
+            if reply_to is not None
+            else None,
+        )
+
+    # -- what came of it
+
+    def _done(self, stream: _Stream, result: Any, problem: Exception | None) -> None:
+        stream.pending = False
+        if problem is None:
+            stream.failures = 0
+            stream.shown, stream.shown_at = stream.asked, time.monotonic()
+            if isinstance(result, Message) and stream.message_id is None:
+                stream.message_id = result.message_id
+                self._spawn(self._remember_message(stream, result.message_id))
+            self._plan(stream)
+        elif isinstance(problem, Superseded):
+            self._at(stream, self.limits.retry_s)
+        elif isinstance(problem, Refused):
+            self._refused(stream, problem)
+        elif isinstance(problem, Unavailable):
+            stream.failures += 1
+            if stream.mode == "edit" and stream.message_id is None and stream.asked != _TYPING:
+                # The message may stand in the chat without our knowing its id; another one would double it.
+                stream.mode = "off"
+            self._at(stream, min(self.limits.heartbeat_s, self._interval_s(stream) * 2.0**stream.failures))
+        else:
+            stream.dead = True
+            self._streaming.discard(stream.turn_id)
+            if not isinstance(problem, Unreachable | Migrated):
+                log.error("preview_given_up", turn=stream.turn_id, error=type(problem).__name__)
+
+    def _refused(self, stream: _Stream, refused: Refused) -> None:
+        if refused.is_about_entities and not stream.plain:
+            stream.plain = True
+        elif stream.mode == "draft":
+            log.info("drafts_refused", chat=stream.meta.chat_id, description=refused.description[:200])
+            _bounded(self._drafts_refused, self.limits.drafts_refused_max)
+            self._drafts_refused[stream.meta.chat_id] = time.monotonic() + self.limits.drafts_refused_s
+            stream.mode = "edit"
+        elif stream.mode == "edit":
+            # Deleted by the person, or the group allows no text: they do not want to see it.
+            log.info("preview_edit_refused", turn=stream.turn_id, description=refused.description[:200])
+            stream.mode, stream.message_id = "off", None
+        else:
+            stream.dead = True
+            return
+        self._at(stream, 0.0)
+
+    async def _remember_message(self, stream: _Stream, message_id: int) -> None:
+        try:
+            await self._reader.remember_message(stream.turn_id, stream.meta, message_id)
+        except (RedisError, OSError) as error:
+            log.warning("preview_message_not_kept", turn=stream.turn_id, error=type(error).__name__)
+
+    # -- bookkeeping
+
+    def _drop(self, stream: _Stream) -> None:
+        self._stop_timer(stream)
+        self._streams.pop(stream.turn_id, None)
+        self._streaming.discard(stream.turn_id)
+
+    def _remember_finished(self, turn_id: int, message_id: int | None) -> None:
+        _bounded(self._finished, self.limits.finished_max)
+        self._finished[turn_id] = message_id
+
+    def _stop_timer(self, stream: _Stream) -> None:
+        if stream.timer is not None:
+            stream.timer.cancel()
+            stream.timer = None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _bounded(kept: "OrderedDict[int, Any]", length_max: int) -> None:
+    if len(kept) >= length_max:
+        kept.popitem(last=False)
+
+
+def _as_edit(call: Method[Any], message_id: int) -> EditMessageText | None:
+    """The edit that turns the preview into `call`'s message; None for what an edit cannot say."""
+    keyboard = getattr(call, "reply_markup", None)
+    if keyboard is not None and not isinstance(keyboard, InlineKeyboardMarkup):
+        return None
+    if isinstance(call, SendRichMessage):
+        return EditMessageText(
+            chat_id=call.chat_id, message_id=message_id, rich_message=call.rich_message, reply_markup=keyboard
+        )
+    if isinstance(call, SendMessage):
+        return EditMessageText(
+            chat_id=call.chat_id,
+            message_id=message_id,
+            text=call.text,
+            entities=call.entities,
+            parse_mode=call.parse_mode,
+            link_preview_options=call.link_preview_options,
+            reply_markup=keyboard,
+        )
+    return None

@@ -1,0 +1,35 @@
+"""The one screen that `forma up` prints."""
+
+from pathlib import Path
+
+from cli.sandbox_seed import SandboxSeed
+from kit.settings import Settings
+
+
+def screen(settings: Settings, *, data_dir: Path, seeded: SandboxSeed | None) -> str:
+    """Return what a newcomer must know: where to look, who is admin, what is simulated and how it becomes real."""
+    health = f"http://{settings.http_host}:{settings.http_port}/health"
+    lines = ["", "Forma is running.  Ctrl-C stops everything and loses nothing.", ""]
+    if seeded:
+        lines += [
+            f"  Chat      {seeded.url}/   (Гость writes Russian, Guest English)",
+            "  Admin     Оператор, in the group «Forma: операторская»; try /stats there",
+        ]
+    else:
+        lines += [
+            f"  Bot       {settings.bot_id}, by {settings.telegram_mode}",
+            f"  Admin     group {settings.admin_chat_id}"
+            if settings.admin_chat_id
+            else "  Admin     nobody yet: set FORMA_ADMIN_CHAT_ID to your private group",
+        ]
+    lines += [f"  Health    {health}", f"  Data      {data_dir}", ""]
+    simulated = []
+    if seeded:
+        simulated.append(("Telegram and Stars", "FORMA_BOT_TOKEN, from @BotFather (README: A real bot)"))
+    if seeded and seeded.model_simulated:
+        simulated.append(("the model", "FORMA_MODEL_URL and FORMA_MODEL_NAME, or models.toml"))
+    if simulated:
+        lines.append("  Simulated here, and what makes it real:")
+        lines += [f"    {what:<20}{how}" for what, how in simulated]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""The command line: `forma up`, `forma bot`, `forma worker`, `forma web`, `forma migrate`, `forma doctor`, …"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from kit import settings as settings_module
+from kit.errors import FormaError, Misconfigured
+from kit.settings import Settings
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; exit 78 (EX_CONFIG) for a wrong setting, 1 for a dependency that is away."""
+    parser = argparse.ArgumentParser(prog="forma", description="A Telegram-first LLM platform sold by subscription.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (_, about) in _COMMANDS.items():
+        commands.add_parser(name, help=about)
+    sandbox = commands.add_parser("sandbox", help="run one simulated server: telegram or model", add_help=False)
+    sandbox.add_argument("rest", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args(argv)
+    if arguments.command == "sandbox":
+        os.execv(sys.executable, [sys.executable, "-m", "sandbox", *arguments.rest])  # noqa: S606
+    try:
+        chosen = settings_module.load()
+        from kit.observability import configure_logs
+
+        configure_logs(process=arguments.command, level=chosen.log_level, format=chosen.log_format)
+        code = _run(_COMMANDS[arguments.command][0](chosen))
+    except Misconfigured as error:
+        print(f"forma: {error}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)
+    except FormaError as error:
+        print(f"forma: {' '.join(str(part) for part in error.args)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> int | None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def _up(chosen: Settings) -> None:
+    from cli.up import up
+
+    await up(chosen)
+
+
+def _process(name: str) -> Callable[[Settings], Coroutine[Any, Any, None]]:
+    async def run(chosen: Settings) -> None:
+        from cli import processes
+        from cli.compose import open_app
+        from cli.up import say_ready
+
+        runner: Callable[..., Awaitable[None]] = getattr(processes, f"run_{name}")
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, stop.set)
+        async with open_app(chosen) as app:
+            await runner(app, stop, say_ready)
+
+    return run
+
+
+async def _migrate(chosen: Settings) -> None:
+    from cli.up import ensure_database
+
+    if not chosen.database_url:
+        raise Misconfigured("FORMA_DATABASE_URL is empty: `forma up` migrates the embedded database by itself")
+    await ensure_database(chosen.database_url)
+    print("The database is up to date.")
+
+
+async def _doctor(chosen: Settings) -> int:
+    from cli.doctor import doctor
+
+    return await doctor(chosen)
+
+
+_COMMANDS: dict[str, tuple[Callable[[Settings], Coroutine[Any, Any, int | None]], str]] = {
+    "up": (_up, "run everything in this terminal"),
+    "bot": (_process("bot"), "fetch updates, handle them, deliver answers"),
+    "worker": (_process("worker"), "serve turns from the queue, run the schedules"),
+    "web": (_process("web"), "serve webhooks, /health and /metrics"),
+    "migrate": (_migrate, "bring the database up to date"),
+    "doctor": (_doctor, "check a set-up and say what to do about each finding"),
+}

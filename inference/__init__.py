@@ -1,0 +1,1 @@
+"""Models, admission, the fair queue, generation, dialogs, metering."""

@@ -1,0 +1,103 @@
+"""The one HTTP server: Telegram's webhook, health, metrics."""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+
+import orjson
+import sqlalchemy as sa
+import structlog
+from aiohttp import web
+
+from app.context import App
+from kit import inbox, outbox, signals
+from kit.observability import outbox_age_s, render_metrics
+
+log = structlog.get_logger(__name__)
+
+APP_KEY: web.AppKey[App] = web.AppKey("app", App)
+WEBHOOK_PATH = "/telegram/webhook"
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+BODY_BYTES_MAX = 1024 * 1024
+# What waits longer than this means that something is stuck rather than busy.
+OUTBOX_AGE_BAD_S = 120.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make(app: App) -> web.Application:
+    """Return the aiohttp application; the composition root runs it."""
+    site = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors])
+    site[APP_KEY] = app
+    site.router.add_get("/health", health)
+    site.router.add_get("/metrics", metrics)
+    if app.settings.telegram_mode == "webhook":
+        site.router.add_post(WEBHOOK_PATH, telegram)
+    return site
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log what went wrong and answer without a traceback; Telegram repeats what was not acknowledged."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except Exception:
+        log.exception("http_failed", path=request.path)
+        return web.json_response({"error": "internal error"}, status=500)
+
+
+async def health(request: web.Request) -> web.Response:
+    """200 while Postgres and Redis answer and the outbox moves, else 503; the body names each part."""
+    app = request.app[APP_KEY]
+    parts: dict[str, object] = {}
+    good = True
+    try:
+        start = time.monotonic()
+        async with app.db.read() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+            age = await outbox.oldest_age_s(connection, now=app.clock.now())
+        parts["postgres_ms"] = round((time.monotonic() - start) * 1000, 1)
+        parts["outbox_age_s"] = round(age, 1)
+        good &= age < OUTBOX_AGE_BAD_S
+    except Exception as error:
+        parts["postgres"], good = type(error).__name__, False
+    try:
+        start = time.monotonic()
+        await app.redis.ping()
+        parts["redis_ms"] = round((time.monotonic() - start) * 1000, 1)
+        parts["queues"] = {name: await _queue(app, name) for name in app.queues}
+    except Exception as error:
+        parts["redis"], good = type(error).__name__, False
+    return web.json_response({"status": "ok" if good else "bad", **parts}, status=200 if good else 503)
+
+
+async def _queue(app: App, name: str) -> dict[str, object]:
+    state = await app.queues[name].snapshot()
+    return {"waiting": state.waiting, "running": state.running, "slots": state.slots}
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format, of all processes that share a metrics folder."""
+    app = request.app[APP_KEY]
+    async with app.db.read() as connection:
+        outbox_age_s.set(await outbox.oldest_age_s(connection, now=app.clock.now()))
+    return web.Response(body=render_metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def telegram(request: web.Request) -> web.Response:
+    """Store an update and only then acknowledge it; the bot process handles it from its row."""
+    app = request.app[APP_KEY]
+    secret = app.settings.telegram_webhook_secret.get_secret_value()
+    if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
+        return web.json_response({"error": "wrong secret"}, status=401)
+    try:
+        update = orjson.loads(await request.read())
+        key = str(int(update["update_id"]))
+    except (ValueError, KeyError, TypeError):
+        return web.json_response({"error": "not an update"}, status=400)
+    async with app.db.transaction() as tx:
+        await inbox.store(tx, source=inbox.TELEGRAM, bodies=[(key, update)], now=app.clock.now())
+    await signals.send(app.redis, signals.INBOX)
+    return web.Response()
