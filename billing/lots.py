@@ -126,15 +126,23 @@ async def _credit(tx: AsyncConnection, **values: object) -> Lot:
 _SELECT = sa.select(lots.c.id, lots.c.kind, lots.c.granted, lots.c.remaining, lots.c.expires_at)
 
 
-async def live(connection: AsyncConnection, *, person_id: int, now: datetime) -> list[Lot]:
-    """Return a person's lots that can still be spent, in the order of spending."""
+async def live(connection: AsyncConnection, *, person_id: int) -> list[Lot]:
+    """Return a person's lots with tokens in them, in the order of spending.
+
+    One that is due already is among them while an answer that began before its expiry holds its tokens.
+    """
     rows = await connection.execute(
         _SELECT.join(accounts, accounts.c.id == lots.c.account_id)
         .where(accounts.c.person_id == person_id, accounts.c.kind == "wallet", lots.c.live)
-        .where(sa.or_(lots.c.expires_at.is_(None), lots.c.expires_at > now))
         .order_by(lots.c.expires_at.nulls_last(), lots.c.id)
     )
     return [Lot(*row) for row in rows]
+
+
+async def expire(tx: AsyncConnection, *, account_id: int, now: datetime) -> int:
+    """End the due lots of a wallet that the caller has locked; return the tokens that lapsed."""
+    gone: int = (await tx.execute(_EXPIRE, {"account": account_id, "now": now})).scalar_one()
+    return gone
 
 
 async def expire_due(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
@@ -156,5 +164,5 @@ async def expire_due(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     )
     gone = 0
     for account_id in due.scalars().all():
-        gone += (await tx.execute(_EXPIRE, {"account": account_id, "now": now})).scalar_one()
+        gone += await expire(tx, account_id=account_id, now=now)
     return gone

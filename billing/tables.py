@@ -240,7 +240,9 @@ lots = sa.Table(
     _time("expires_at", optional=True),
     _ref("payment_id", "payments", optional=True),
     _ref("plan_version_id", "plan_versions", optional=True),
+    # Set while a refund takes the lot back: it is due at once, and this is where it was due before.
     _ref("refund_id", "refunds", optional=True),
+    _time("expires_at_before_refund", optional=True),
     _time("created_at"),
     sa.CheckConstraint("granted > 0 AND remaining BETWEEN 0 AND granted", name="remaining_within_granted"),
     sa.Index("ix_lots_live", "account_id", "expires_at", "id", postgresql_where=sa.text("live")),

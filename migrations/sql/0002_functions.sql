@@ -231,18 +231,17 @@ RETURNS TABLE (plan_version_id bigint, subscription_id bigint) LANGUAGE sql STAB
     LIMIT 1
 $$
 --;
--- Grants the welcome lot once and today's daily lot (UTC). Returns the tokens granted now.
-CREATE FUNCTION allowance_ensure(p_person bigint, p_now timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Grants the welcome lot once and today's daily lot (UTC).
+CREATE FUNCTION allowance_ensure(p_person bigint, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     today date := (p_now AT TIME ZONE 'UTC')::date;
     wallet record;
     plan record;
     free record;
-    given bigint := 0;
 BEGIN
     SELECT allowance_on, welcomed_at INTO wallet FROM accounts WHERE person_id = p_person AND kind = 'wallet';
     IF wallet.allowance_on >= today AND wallet.welcomed_at IS NOT NULL THEN
-        RETURN 0;
+        RETURN;
     END IF;
     SELECT v.id, v.daily_tokens INTO plan
     FROM entitlement_at(p_person, p_now) e JOIN plan_versions v ON v.id = e.plan_version_id;
@@ -254,7 +253,6 @@ BEGIN
                 p_person, free.welcome_tokens, 'welcome', 'grant', 'welcome', p_person::text,
                 p_now + make_interval(days => free.welcome_days), p_now, NULL, free.id, NULL, NULL
             );
-            given := given + free.welcome_tokens;
         END IF;
     END IF;
     IF plan.daily_tokens > 0 AND (wallet.allowance_on IS NULL OR wallet.allowance_on < today) THEN
@@ -262,11 +260,9 @@ BEGIN
             p_person, plan.daily_tokens, 'daily', 'grant', 'day', p_person || ':' || today,
             (today + 1)::timestamp AT TIME ZONE 'UTC', p_now, NULL, plan.id, NULL, NULL
         );
-        given := given + plan.daily_tokens;
     ELSE
         today := wallet.allowance_on;
     END IF;
     UPDATE accounts SET allowance_on = today, welcomed_at = coalesce(welcomed_at, p_now)
     WHERE person_id = p_person AND kind = 'wallet';
-    RETURN given;
 END $$

@@ -121,7 +121,8 @@ BEGIN
     PERFORM 1 FROM subscriptions WHERE id = NEW.subscription_id FOR NO KEY UPDATE;
     PERFORM 1 FROM subscription_periods p
     WHERE p.subscription_id = NEW.subscription_id AND p.id <> NEW.id
-      AND p.starts_at < NEW.ends_at AND NEW.starts_at < p.ends_at;
+      AND p.starts_at < NEW.ends_at AND NEW.starts_at < p.ends_at
+      AND p.starts_at < p.ends_at AND NEW.starts_at < NEW.ends_at;
     IF FOUND THEN
         RAISE EXCEPTION 'periods of subscription % overlap', NEW.subscription_id
             USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'subscription_periods_apart';

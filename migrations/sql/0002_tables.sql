@@ -239,6 +239,7 @@ CREATE TABLE lots (
     payment_id bigint CONSTRAINT fk_lots_payment_id_payments REFERENCES payments (id),
     plan_version_id bigint CONSTRAINT fk_lots_plan_version_id_plan_versions REFERENCES plan_versions (id),
     refund_id bigint CONSTRAINT fk_lots_refund_id_refunds REFERENCES refunds (id),
+    expires_at_before_refund timestamptz,
     created_at timestamptz NOT NULL,
     CONSTRAINT ck_lots_remaining_within_granted CHECK (granted > 0 AND remaining BETWEEN 0 AND granted)
 ) WITH (fillfactor = 80)

@@ -1,0 +1,254 @@
+"""Refunds: an intent that takes the tokens back at once, then the provider's word that settles or undoes it.
+
+The tokens go before the money does, so that nobody spends a month while its refund is on the way. What was spent is
+forgiven; what a hold reserves is taken when the hold resolves. Telegram refunds a payment in Stars whole or not at all.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing import ledger, lots, subscriptions
+from billing.subscriptions import Change
+from billing.tables import accounts, orders, payments, refunds
+from billing.tables import lots as lots_table
+from kit.errors import Rejected
+
+OPEN: Final = ("intent", "sent", "pending", "unknown")
+
+
+class NotRefundable(Rejected):
+    """The payment is unknown, or its money never came or went back already."""
+
+    code = "error-not-refundable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund of `amount` (Stars or kopecks). Of `tokens` bought: taken back, forgiven, and still held by answers."""
+
+    id: int
+    payment_id: int
+    charge_id: str
+    payer_id: int
+    amount: int
+    status: str
+    tokens: int
+    tokens_taken: int
+    tokens_forgiven: int
+
+    @property
+    def tokens_held(self) -> int:
+        return self.tokens - self.tokens_taken - self.tokens_forgiven
+
+
+_SELECT: Final[sa.Select[Any]] = sa.select(
+    refunds.c.id,
+    refunds.c.payment_id,
+    payments.c.provider_payment_id,
+    payments.c.payer_id,
+    refunds.c.amount,
+    refunds.c.status,
+    refunds.c.tokens,
+    refunds.c.tokens_taken,
+    refunds.c.tokens_forgiven,
+).join(payments, payments.c.id == refunds.c.payment_id)
+
+
+async def request(
+    tx: AsyncConnection, *, payment_id: int, requested_by: int | None, reason: str, now: datetime
+) -> Refund:
+    """Open the refund of a whole payment and take its tokens back; the caller puts the call into the outbox.
+
+    Idempotent: an open refund of the payment is returned again. Raises NotRefundable.
+    """
+    wallet, payment = await _lock(tx, payment_id, now)
+    earlier = await _open_refund(tx, payment_id)
+    if earlier:
+        return earlier
+    if payment is None or payment.status != "succeeded":
+        raise NotRefundable(payment=payment_id)
+    number = (
+        await tx.execute(sa.select(sa.func.count()).select_from(refunds).where(refunds.c.payment_id == payment_id))
+    ).scalar_one()
+    refund_id: int = (
+        await tx.execute(
+            sa.insert(refunds)
+            .values(
+                payment_id=payment_id,
+                kind="refund",
+                amount=payment.amount,
+                status="intent",
+                idempotency_key=f"refund:{payment_id}:{number + 1}",
+                requested_by=requested_by,
+                reason=reason,
+                created_at=now,
+                updated_at=now,
+            )
+            .returning(refunds.c.id)
+        )
+    ).scalar_one()
+    if wallet is not None:
+        await _take_back(tx, refund_id, payment_id, wallet, now)
+    return await _one(tx, refund_id)
+
+
+async def confirm(tx: AsyncConnection, *, refund_id: int, now: datetime) -> Change | None:
+    """Note that the money went back: books it, and takes back the access that the payment bought.
+
+    Idempotent. Returns the change of the payment's subscription, if it had one.
+    """
+    refund = await _one(tx, refund_id)
+    _, payment = await _lock(tx, refund.payment_id, now)
+    refund = await _one(tx, refund_id)
+    if refund.status not in OPEN or payment is None:
+        return None
+    await _set_status(tx, refund_id, "succeeded", now)
+    credited = payment.quarantine_reason is None
+    await tx.execute(
+        sa.update(payments)
+        .where(payments.c.id == payment.id)
+        .values(status="refunded", updated_at=now, resolved_at=payment.resolved_at or (None if credited else now))
+    )
+    source = ledger.EARNED if credited else ledger.UNCLEAR
+    await ledger.post(
+        tx,
+        kind="refund",
+        ref_type="refund",
+        ref_id=str(refund_id),
+        entries=[
+            (source[payment.currency], refund.amount),
+            (ledger.CASH[payment.currency], -refund.amount),
+        ],
+        now=now,
+    )
+    return await subscriptions.revoke_payment(tx, payment_id=payment.id, now=now)
+
+
+async def refuse(tx: AsyncConnection, *, refund_id: int, now: datetime) -> None:
+    """Note that the provider will not refund: what was taken is granted again, until it would have lapsed.
+
+    Idempotent.
+    """
+    refund = await _one(tx, refund_id)
+    await _lock(tx, refund.payment_id, now)
+    refund = await _one(tx, refund_id)
+    if refund.status not in OPEN:
+        return
+    await _set_status(tx, refund_id, "canceled", now)
+    mine = lots_table.c.refund_id == refund_id
+    lot = (await tx.execute(sa.select(lots_table).where(mine).order_by(lots_table.c.id).limit(1))).one_or_none()
+    if lot is None:
+        return
+    # What answers still hold was never taken: it stays in its lot, with the expiry that it had.
+    await tx.execute(
+        sa.update(lots_table).where(mine).values(refund_id=None, expires_at=lots_table.c.expires_at_before_refund)
+    )
+    lapses = lot.expires_at_before_refund
+    if refund.tokens_taken and (lapses is None or lapses > now):
+        await lots.grant(
+            tx,
+            person_id=await _owner(tx, lot.account_id),
+            tokens=refund.tokens_taken,
+            kind="restored",
+            ref_type="refund",
+            ref_id=str(refund_id),
+            expires_at=lapses,
+            now=now,
+            payment_id=lot.payment_id,
+            plan_version=lot.plan_version_id,
+        )
+        await tx.execute(
+            sa.update(refunds).where(refunds.c.id == refund_id).values(tokens_restored=refund.tokens_taken)
+        )
+
+
+async def confirm_stars(tx: AsyncConnection, *, charge_id: str, now: datetime) -> Change | None:
+    """Note that Telegram says a payment in Stars was refunded, whoever asked for it. Idempotent.
+
+    An unknown charge id is left to reconciliation: None.
+    """
+    payment = (
+        await tx.execute(
+            sa.select(payments.c.id, payments.c.status).where(
+                payments.c.provider == "stars", payments.c.provider_payment_id == charge_id
+            )
+        )
+    ).one_or_none()
+    if payment is None or payment.status == "refunded":
+        return None
+    refund = await request(tx, payment_id=payment.id, requested_by=None, reason="provider", now=now)
+    return await confirm(tx, refund_id=refund.id, now=now)
+
+
+async def find(connection: AsyncConnection, refund_id: int) -> Refund | None:
+    """Return a refund by id."""
+    row = (await connection.execute(_SELECT.where(refunds.c.id == refund_id))).one_or_none()
+    return Refund(*row) if row else None
+
+
+async def _one(tx: AsyncConnection, refund_id: int) -> Refund:
+    return Refund(*(await tx.execute(_SELECT.where(refunds.c.id == refund_id))).one())
+
+
+async def _open_refund(tx: AsyncConnection, payment_id: int) -> Refund | None:
+    row = (
+        await tx.execute(_SELECT.where(refunds.c.payment_id == payment_id, refunds.c.status.in_(OPEN)))
+    ).one_or_none()
+    return Refund(*row) if row else None
+
+
+async def _lock(tx: AsyncConnection, payment_id: int, now: datetime) -> tuple[int | None, sa.Row[Any] | None]:
+    """Lock the wallet that the payment's order belongs to, then the payment."""
+    owner = (
+        await tx.execute(
+            sa.select(orders.c.person_id)
+            .join(payments, payments.c.order_id == orders.c.id)
+            .where(payments.c.id == payment_id)
+        )
+    ).scalar_one_or_none()
+    wallet = None if owner is None else await ledger.lock_wallet(tx, person_id=owner, now=now)
+    payment = (await tx.execute(sa.select(payments).where(payments.c.id == payment_id).with_for_update())).one_or_none()
+    return wallet, payment
+
+
+async def _take_back(tx: AsyncConnection, refund_id: int, payment_id: int, wallet: int, now: datetime) -> None:
+    """Make the payment's lots due at once in the refund's name, and expire what no answer holds."""
+    bought = lots_table.c.payment_id == payment_id
+    totals = (
+        await tx.execute(
+            sa.select(
+                sa.func.sum(lots_table.c.granted).filter(lots_table.c.kind != "restored").label("bought"),
+                sa.func.sum(lots_table.c.remaining).label("left"),
+            ).where(bought)
+        )
+    ).one()
+    if totals.bought is None:  # a payment in quarantine brought nothing
+        return
+    await tx.execute(
+        sa.update(refunds)
+        .where(refunds.c.id == refund_id)
+        .values(tokens=totals.bought, tokens_forgiven=totals.bought - totals.left)
+    )
+    await tx.execute(
+        sa.update(lots_table)
+        .where(bought)
+        .values(
+            refund_id=refund_id,
+            expires_at_before_refund=lots_table.c.expires_at,
+            expires_at=sa.func.least(lots_table.c.expires_at, now),
+        )
+    )
+    await lots.expire(tx, account_id=wallet, now=now)
+
+
+async def _owner(tx: AsyncConnection, account_id: int) -> int:
+    person_id: int = (await tx.execute(sa.select(accounts.c.person_id).where(accounts.c.id == account_id))).scalar_one()
+    return person_id
+
+
+async def _set_status(tx: AsyncConnection, refund_id: int, status: str, now: datetime) -> None:
+    await tx.execute(sa.update(refunds).where(refunds.c.id == refund_id).values(status=status, updated_at=now))
