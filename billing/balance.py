@@ -35,22 +35,46 @@ class Balance:
     def available(self) -> int:
         return self.posted - self.reserved
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """The plan's name by language."""
+        return self.entitlement.titles
+
+    @property
+    def until(self) -> datetime | None:
+        """When the plan ends or renews; None on the free plan."""
+        return self.entitlement.until
+
+    @property
+    def status(self) -> str | None:
+        """The status of the subscription that gives the plan."""
+        return self.subscription.status if self.subscription else None
+
 
 async def of(tx: AsyncConnection, *, person_id: int, now: datetime) -> Balance:
     """Return a person's balance, with today's allowance granted and what is due expired, as the next turn would."""
     await allowance.ensure(tx, person_id=person_id, now=now)
     account_id = await ledger.lock_wallet(tx, person_id=person_id, now=now)
     await lots.expire(tx, account_id=account_id, now=now)
+    return await current(tx, person_id=person_id, now=now)
+
+
+async def current(connection: AsyncConnection, *, person_id: int, now: datetime) -> Balance:
+    """Return a person's balance as the books stand, changing nothing: for operators' eyes."""
     wallet = (
-        await tx.execute(sa.select(accounts.c.posted, accounts.c.reserved).where(accounts.c.id == account_id))
-    ).one()
-    entitlement = await entitlements.current(tx, person_id=person_id, now=now)
-    owned = await subscriptions.living(tx, person_id=person_id)
+        await connection.execute(
+            sa.select(accounts.c.posted, accounts.c.reserved).where(
+                accounts.c.person_id == person_id, accounts.c.kind == "wallet"
+            )
+        )
+    ).one_or_none()
+    entitlement = await entitlements.current(connection, person_id=person_id, now=now)
+    owned = await subscriptions.living(connection, person_id=person_id)
     mine = next((one for one in owned if one.id == entitlement.subscription_id), owned[0] if owned else None)
     return Balance(
-        posted=wallet.posted,
-        reserved=wallet.reserved,
-        lots=tuple(await lots.live(tx, person_id=person_id)),
+        posted=wallet.posted if wallet else 0,
+        reserved=wallet.reserved if wallet else 0,
+        lots=tuple(await lots.live(connection, person_id=person_id)),
         entitlement=entitlement,
         daily_tokens=entitlement.daily_tokens,
         allowance_renews_at=allowance.renews_at(now) if entitlement.daily_tokens else None,

@@ -1,7 +1,8 @@
 """The invariants of the books as SQL: each query returns what breaks one, so that an empty answer is the proof.
 
-True at any committed moment. Run them in one snapshot (REPEATABLE READ) when others write meanwhile. Checks that need
-what this schema does not have yet (12: the providers' lists, 13: replays, the keys of 10) are tests or come with it.
+True at any committed moment; each check is one statement and so sees one. What needs tables that are not there yet
+(12: the providers' lists, the keys of 10) comes with them, replays (13) are a test's matter, and whether a hold outlives
+its turn (7) is asked where turns are known.
 """
 
 from collections.abc import Collection
@@ -11,30 +12,30 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# Each check may name at most this many culprits; one is enough to act on.
-VIOLATIONS_MAX: Final = 50
+# Culprits are counted up to this; one is enough to act on.
+COUNT_MAX: Final = 100
+EXAMPLES_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant that does not hold: its number in the design, a name, the row that shows it, and the figures."""
+    """An invariant that does not hold: its number in the design, a name, how many rows break it, and some of them."""
 
     number: int
     name: str
-    subject: str
-    detail: str
+    count: int
+    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`sql` selects (subject, detail). `scoped` has `{wallets}` where a restriction to some wallets goes."""
+    """`sql` selects (subject, figures) of what breaks the invariant; words in braces are filled in by the scope."""
 
     number: int
     name: str
     sql: str
 
 
-# {wallet} is replaced by a restriction on an account id, {person} by one on a person id; both by true for all.
 CHECKS: Final = (
     Check(
         1,
@@ -240,14 +241,16 @@ _SOME: Final = {
 
 
 async def check(connection: AsyncConnection, accounts: Collection[int] | None = None) -> list[Violation]:
-    """Return what breaks the invariants, of all or only of some wallets (account ids), at most VIOLATIONS_MAX each."""
+    """Return the broken invariants, looking at everything or only at some wallets (account ids) and their owners."""
     found: list[Violation] = []
     scope = _ALL if accounts is None else _SOME
     for one in CHECKS:
-        query = sa.text(f"{one.sql.format(**scope)} LIMIT {VIOLATIONS_MAX}")
+        query = sa.text(f"{one.sql.format(**scope)} LIMIT {COUNT_MAX}")
         values = {} if accounts is None else {"accounts": sorted(accounts)}
-        rows = await connection.execute(query, values)
-        found.extend(Violation(one.number, one.name, subject, detail) for subject, detail in rows)
+        rows = (await connection.execute(query, values)).all()
+        if rows:
+            examples = tuple(f"{subject}: {figures}" for subject, figures in rows[:EXAMPLES_MAX])
+            found.append(Violation(one.number, one.name, len(rows), examples))
     return found
 
 

@@ -11,7 +11,7 @@ from billing import amounts
 from billing.tables import accounts, lots
 from kit.errors import Conflict
 
-Kind = Literal["daily", "welcome", "plan", "pack", "gift", "trial", "promo", "restored"]
+Kind = Literal["daily", "welcome", "plan", "pack", "grant", "gift", "trial", "promo", "restored"]
 
 _BIG, _TIME = sa.BigInteger(), sa.DateTime(timezone=True)
 

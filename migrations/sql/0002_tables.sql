@@ -230,7 +230,7 @@ CREATE TABLE lots (
     tx_id bigint NOT NULL CONSTRAINT uq_lots_tx_id UNIQUE
         CONSTRAINT fk_lots_tx_id_ledger_tx REFERENCES ledger_tx (id),
     kind text NOT NULL CONSTRAINT ck_lots_kind_known CHECK (kind IN (
-        'daily', 'welcome', 'plan', 'pack', 'gift', 'trial', 'promo', 'courtesy', 'restored'
+        'daily', 'welcome', 'plan', 'pack', 'grant', 'gift', 'trial', 'promo', 'courtesy', 'restored'
     )),
     granted bigint NOT NULL,
     remaining bigint NOT NULL,
