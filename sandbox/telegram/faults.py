@@ -27,7 +27,7 @@ class Fault:
     delay_s: float = 1.0
     retry_after_s: int = 1
     hits: int = 0
-    random: random.Random = field(default_factory=random.Random, repr=False)
+    dice: random.Random = field(default_factory=random.Random, repr=False)
 
     def view(self) -> Json:
         """The rule as the control API shows it."""
@@ -74,7 +74,7 @@ class Faults:
             )
         except (TypeError, ValueError) as error:
             raise BadInput(str(error)) from error
-        fault.random.seed(fault.seed)
+        fault.dice.seed(fault.seed)
         self.rules.append(fault)
         return fault
 
@@ -87,7 +87,7 @@ class Faults:
                 continue
             if not fnmatchcase(method.lower(), fault.method):
                 continue
-            if fault.probability < 1.0 and fault.random.random() >= fault.probability:
+            if fault.probability < 1.0 and fault.dice.random() >= fault.probability:
                 continue
             fault.hits += 1
             return fault

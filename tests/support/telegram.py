@@ -9,6 +9,7 @@ async with SandboxTelegram(base_url) as tg:
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,6 +17,7 @@ from typing import Any, Self
 import aiohttp
 
 WAIT_S = 10.0
+EVENTS_MAX = 100_000
 SEQ_HEADER = "X-Sandbox-Seq"
 
 Json = dict[str, Any]
@@ -73,7 +75,8 @@ class Seen:
 
     @property
     def invoice(self) -> Json | None:
-        return self.raw["sandbox"]["invoice"]
+        invoice: Json | None = self.raw["sandbox"]["invoice"]
+        return invoice
 
 
 Match = str | Callable[[Seen], Any] | None
@@ -93,11 +96,12 @@ class SandboxTelegram:
         self.seq = 0
         self.bot_id = 0
         self.token = ""
-        self.events: list[Json] = []
+        self.events: deque[Json] = deque(maxlen=EVENTS_MAX)
         self.chats: dict[int, dict[int, Seen]] = {}
         self.drafts: dict[int, Json] = {}
         self._changed = asyncio.Condition()
         self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
@@ -112,13 +116,16 @@ class SandboxTelegram:
         """Reads what is there and follows what happens from then on."""
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
         await self._sync()
-        socket = await self._session.ws_connect(f"{self.base_url}/_control/events?since={self.seq}", max_msg_size=0)
-        self._reader = asyncio.create_task(self._follow(socket), name="sandbox-driver")
+        url = f"{self.base_url}/_control/events?since={self.seq}"
+        self._socket = await self._session.ws_connect(url, max_msg_size=0)
+        self._reader = asyncio.create_task(self._follow(self._socket), name="sandbox-driver")
 
     async def close(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+        if self._socket is not None:
+            await self._socket.close()
         if self._session is not None:
             await self._session.close()
 
@@ -195,7 +202,8 @@ class SandboxTelegram:
                     return event
             return None
 
-        return await self.until(found, what=f"event {kind}", **kwargs)
+        event: Json = await self.until(found, what=f"event {kind}", **kwargs)
+        return event
 
     async def control(self, method: str, path: str, body: Json | None = None, **kwargs: Any) -> Json:
         """A request to the control API; raises ControlError. Adds `_seq`: the last event before the request."""
@@ -248,9 +256,9 @@ class SandboxTelegram:
 
         def heard() -> Json | None:
             for event in self.events:
-                if event["type"] == "call" and event["method"] == method and event["call_seq"] > since:
-                    if ok is None or event["ok"] == ok:
-                        return event
+                called = event["type"] == "call" and event["method"] == method and event["call_seq"] > since
+                if called and (ok is None or event["ok"] == ok):
+                    return event
             return None
 
         event = await self.until(heard, timeout_s=timeout_s, what=f"call {method}")
@@ -353,7 +361,7 @@ class Person:
         return int((await self.act("attach", {"kind": kind} | fields))["message_ids"][0])
 
     async def pay(self, what: Seen | str, *, cancel: bool = False) -> Json:
-        """Pays an invoice message or a link; answers `{"state": paid | refused | timeout | …, "error", "charge_id"}`."""
+        """Pays an invoice message or a link; answers its `state` (paid, refused, timeout, …), `error`, `charge_id`."""
         body: Json = {"link": what} if isinstance(what, str) else {"message_id": what.id, "chat_id": what.chat_id}
         return await self.act("pay", body | {"cancel": cancel})
 
@@ -400,15 +408,17 @@ class Person:
             return None
 
         try:
-            return await self.tg.until(found, timeout_s=timeout_s)
+            seen: Seen = await self.tg.until(found, timeout_s=timeout_s)
+            return seen
         except TimeoutError:
-            shown = [seen.text[:200] for seen in self.messages(chat)[-5:]]
+            shown = [last.text[:200] for last in self.messages(chat)[-5:]]
             raise TimeoutError(f"no message with {match!r} within {timeout_s} s; the last ones: {shown}") from None
 
     async def wait_draft(self, fragment: str = "", timeout_s: float = WAIT_S) -> Json:
         """The draft once it contains the fragment."""
-        return await self.tg.until(
+        draft: Json = await self.tg.until(
             lambda: self.draft if self.draft and fragment in (self.draft["text"] or "") else None,
             timeout_s=timeout_s,
             what=f"draft with {fragment!r}",
         )
+        return draft
