@@ -2,9 +2,10 @@
 
 import structlog
 
+from app import purchase
 from app.alerts import alert
 from app.context import App
-from billing import invariants, lots, subscriptions
+from billing import invariants, lots, orders, subscriptions
 from kit import inbox, outbox
 
 log = structlog.get_logger(__name__)
@@ -17,16 +18,10 @@ async def minute(app: App) -> None:
     """End subscriptions and lots that are due; tell the persons whose plan has ended."""
     now = app.clock.now()
     async with app.db.transaction() as tx:
-        ended = await subscriptions.expire_due(tx, now=now, limit=BATCH_MAX)
-        for subscription in ended:
-            await outbox.add(
-                tx,
-                kind=outbox.NOTICE,
-                chat_id=subscription.person_id,
-                payload={"notice": "expired", "args": {"plan": app.plans.title(subscription.plan_id)}},
-                dedup_key=f"expired:{subscription.id}",
-                now=now,
-            )
+        for change in await subscriptions.expire_due(tx, now=now, limit=BATCH_MAX):
+            await purchase.tell_change(app, tx, change, now=now)
+    async with app.db.transaction() as tx:
+        await orders.expire_due(tx, now=now, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
         await lots.expire_due(tx, now=now, limit=BATCH_MAX)
 
@@ -37,7 +32,7 @@ async def hour(app: App) -> None:
     async with app.db.read() as connection:
         broken = await invariants.check(connection)
     for violation in broken:
-        log.error("invariant_broken", number=violation.number, name=violation.name, count=violation.count)
+        log.error("invariant_broken", number=violation.number, name=violation.name, examples=violation.examples)
         async with app.db.transaction() as tx:
             await alert(
                 app,

@@ -1,7 +1,8 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
-from app import persons
+from app import admin_requests, persons
+from billing import tables
 from inference import dialogs, turns
 from kit import audit, chats, inbox, outbox, stamp
 
-__all__ = ["audit", "chats", "dialogs", "inbox", "outbox", "persons", "stamp", "turns"]
+__all__ = ["admin_requests", "audit", "chats", "dialogs", "inbox", "outbox", "persons", "stamp", "tables", "turns"]

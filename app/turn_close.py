@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import persons
 from app.context import App
 from app.turn_accept import COURTESY_TOKENS_MAX, open_for_waiting, queue
-from billing import entitlements, holds
+from billing import allowance, entitlements, holds, lots
+from billing.holds import Settlement
 from inference import dialogs, turns
 from inference.turns import Outcome, Turn
 from kit import ids, outbox, signals
@@ -21,6 +22,10 @@ from kit.errors import InsufficientTokens
 from kit.observability import billed_tokens_total, tokens_total, turn_s, turns_total
 
 log = structlog.get_logger(__name__)
+
+# One warning when a fifth is left; beyond LOW_LOOK_TOKENS nobody is near it and the lots need not be read.
+LOW_FRACTION = 5
+LOW_LOOK_TOKENS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,29 @@ async def answered(
             "billed": settlement.charged,
             "courtesy": settlement.courtesy,
             "available": settlement.available_after,
+            **await _wallet_notes(tx, turn.person_id, settlement, now),
         },
         now=now,
     )
     opened = await _next_turn(app, tx, turn, now)
     _count(turn, outcome, now)
     return Closed(turn, outcome, opened)
+
+
+async def _wallet_notes(tx: AsyncConnection, person_id: int, settlement: Settlement, now: datetime) -> dict[str, int]:
+    """Return what is said below the answer: when new tokens come after a courtesy, or a warning at a fifth left."""
+    after = settlement.available_after
+    if settlement.courtesy:
+        entitlement = await entitlements.current(tx, person_id=person_id, now=now)
+        if not entitlement.daily_tokens:
+            return {}
+        return {"next_s": int((allowance.renews_at(now) - now).total_seconds())}
+    if after > LOW_LOOK_TOKENS:
+        return {}
+    granted = sum(lot.granted for lot in await lots.live(tx, person_id=person_id))
+    # Said by the answer that crosses the line, so once on the way down.
+    crossed = after * LOW_FRACTION <= granted < (after + settlement.charged) * LOW_FRACTION
+    return {"low_percent": 100 * after // granted} if crossed and after else {}
 
 
 async def failed(

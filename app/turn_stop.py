@@ -5,7 +5,7 @@ import structlog
 from app import turn_close
 from app.context import App
 from inference import turns
-from inference.queue.fair import Cancelled
+from inference.queue.ticket import Cancelled
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)

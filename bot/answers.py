@@ -1,17 +1,25 @@
 """Answers: a turn's stored text as the messages that are sent, with what must be said below it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from aiogram.methods import SendMessage, SendRichMessage, TelegramMethod
-from aiogram.types import InlineKeyboardMarkup, InputRichMessage, LinkPreviewOptions
+from aiogram.types import InlineKeyboardMarkup
 
 from bot import keyboards
-from bot.render import RichPart, Style, TextPart, render
+from bot.render import NO_LINK_PREVIEW, Part, Style, TextPart, render
 from kit.words import Words
 
 FINISH_LENGTH = "length"
 STOPPED = "stopped"
-_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to send, and what says the same more plainly if Telegram refuses it."""
+
+    call: TelegramMethod[Any]
+    plainer: tuple[TelegramMethod[Any], ...] = ()
 
 
 def messages(
@@ -23,36 +31,32 @@ def messages(
     words: Words,
     style: Style,
     allowed_hosts: frozenset[str],
-) -> list[TelegramMethod[Any]]:
-    """Return the calls that deliver an answer, in order; the keyboard, if any, hangs on the last one.
+) -> list[Message]:
+    """Return the messages that deliver an answer, in order; notes and buttons come in one of their own at the end.
 
     `payload` is the outbox row's: status, finish_reason, billed, courtesy, available. Pure: a retry after a crash
     makes the same list, and goes on behind the parts that were sent.
     """
-    parts = render(text, style=style, allowed_links=allowed_hosts)
-    calls = [_call(chat_id, part) for part in parts]
+    parts = render(text, style=style, allowed_links=allowed_hosts, empty=words.say("answer-empty"))
+    found = [_message(chat_id, part) for part in parts]
     note, keyboard = _below(words, turn_id, payload)
     if note:
-        calls.append(SendMessage(chat_id=chat_id, text=note, reply_markup=keyboard))
-    return calls
+        found.append(Message(SendMessage(chat_id=chat_id, text=note, reply_markup=keyboard)))
+    return found
 
 
-def plain(call: TelegramMethod[Any], text: str) -> SendMessage:
-    """Return the same part as bare text: what is left when Telegram refuses its formatting."""
-    return SendMessage(
-        chat_id=call.chat_id,  # type: ignore[attr-defined]  # both kinds of part have one
-        text=text[:4096] or "…",
-        link_preview_options=_NO_PREVIEW,
-        reply_markup=getattr(call, "reply_markup", None),
-    )
+def _message(chat_id: int, part: Part) -> Message:
+    if isinstance(part, TextPart):
+        return _text(chat_id, part)
+    plainer = tuple(call for text in part.fallback for call in (_text(chat_id, text).call,))
+    return Message(SendRichMessage(chat_id=chat_id, rich_message=part.message), plainer)
 
 
-def _call(chat_id: int, part: TextPart | RichPart) -> TelegramMethod[Any]:
-    if isinstance(part, RichPart):
-        return SendRichMessage(chat_id=chat_id, rich_message=InputRichMessage(markdown=part.markdown))
-    return SendMessage(
-        chat_id=chat_id, text=part.text, entities=part.entities or None, link_preview_options=_NO_PREVIEW
-    )
+def _text(chat_id: int, part: TextPart) -> Message:
+    bare = SendMessage(chat_id=chat_id, text=part.text, link_preview_options=NO_LINK_PREVIEW)
+    if not part.entities:
+        return Message(bare)
+    return Message(bare.model_copy(update={"entities": part.entities}), (bare,))
 
 
 def _below(words: Words, turn_id: int, payload: dict[str, Any]) -> tuple[str, InlineKeyboardMarkup | None]:

@@ -19,6 +19,7 @@ from app.context import App
 from app.persons import Person
 from bot.previews import Previews
 from bot.sender import Sender
+from bot.sheets import Sheets
 from kit import inbox, outbox
 from kit.words import Words
 
@@ -43,6 +44,7 @@ class Room:
     previews: Previews
     username: str
     admin_chat: AdminChat
+    sheets: Sheets
     deliveries: asyncio.Event
     """Set when the outbox has something new."""
 
@@ -110,4 +112,7 @@ class Context:
 
 def payload_of(method: TelegramMethod[Any]) -> dict[str, Any]:
     """Return a Bot API call as an outbox payload."""
-    return {"method": method.__api_method__, "data": method.model_dump(mode="json", exclude_none=True, warnings=False)}
+    return {
+        "method": method.__api_method__,
+        "data": method.model_dump(mode="json", exclude_none=True, exclude_unset=True),
+    }

@@ -11,13 +11,14 @@ from typing import Any
 
 import aiogram.methods
 import structlog
-from aiogram.methods import SendMessage, SendRichMessage, TelegramMethod
+from aiogram.methods import EditMessageText, SendInvoice, SendMessage, SendPhoto, SendRichMessage, TelegramMethod
 
 from app import persons, preferences
 from bot import answers, notices
+from bot.answers import Message
+from bot.budget import Lane
 from bot.context import Room
 from bot.refusals import Migrated, Refused, Unreachable
-from bot.budget import Lane
 from inference import dialogs
 from kit import chats, outbox
 from kit.errors import Unavailable
@@ -38,6 +39,10 @@ _LANES = {
     outbox.CALL: Lane.NOTICE,
     outbox.BROADCAST: Lane.BROADCAST,
 }
+
+
+# What counts as a message of a chat; any other call (a command menu) goes past the budgets.
+_INTO_CHAT = (SendMessage, SendRichMessage, EditMessageText, SendInvoice, SendPhoto)
 
 
 class Deliver:
@@ -106,9 +111,9 @@ class Deliver:
         """Send one post; False when it goes back with a delay and later ones must wait."""
         app = self._room.app
         try:
-            for number, call in enumerate(await self._calls(post), start=1):
+            for number, message in enumerate(await self._messages(post), start=1):
                 if number > post.parts_sent:
-                    await self._send(post, call)
+                    await self._send(post, message)
                     async with app.db.transaction() as tx:
                         await outbox.mark_part(tx, post.id, number)
         except Unreachable as error:
@@ -118,7 +123,7 @@ class Deliver:
             await self._move(post, error.new_chat_id)
             return False
         except Refused as error:
-            log.error("post_refused", post=post.id, kind=post.kind, description=error.description[:200])
+            log.warning("post_refused", post=post.id, kind=post.kind, description=error.description[:200])
             await self._give_up(post, error.description)
             return True
         except Unavailable as error:
@@ -133,17 +138,17 @@ class Deliver:
         log.info("post_sent", post=post.id, kind=post.kind, turn=post.turn_id, parts=number)
         return True
 
-    async def _calls(self, post: Post) -> list[TelegramMethod[Any]]:
+    async def _messages(self, post: Post) -> list[Message]:
         if "method" in post.payload:
             method = getattr(aiogram.methods, post.payload["method"][0].upper() + post.payload["method"][1:])
-            return [method.model_validate(post.payload["data"])]
+            return [Message(method.model_validate(post.payload["data"]))]
         app = self._room.app
         async with app.db.read() as connection:
             person = await persons.find(connection, person_id=post.chat_id)
             text = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
         say = words(person.language if person else app.settings.admin_language)
         if post.kind != outbox.ANSWER:
-            return [notices.message(post.chat_id, say, post.payload, post.turn_id)]
+            return [Message(notices.message(post.chat_id, say, post.payload, post.turn_id))]
         assert post.turn_id is not None
         wanted = preferences.of(person.settings if person else {})
         return answers.messages(
@@ -156,20 +161,28 @@ class Deliver:
             allowed_hosts=app.settings.allowed_hosts,
         )
 
-    async def _send(self, post: Post, call: TelegramMethod[Any]) -> None:
-        if post.turn_id is not None:
-            await self._room.previews.finished(post.turn_id)
-        lane, is_group = _LANES[post.kind], post.chat_id < 0
+    async def _send(self, post: Post, message: Message) -> None:
         try:
-            await self._room.sender.send(call, lane=lane, chat_id=post.chat_id, is_group=is_group)
+            await self._call(post, message.call)
         except Refused as refused:
-            if "not modified" in refused.description:
-                return
-            fallback = _plainer(call)
-            if fallback is None:
+            if "not modified" in refused.description or "ALREADY_REFUNDED" in refused.description:
+                return  # it is as it should be: an earlier try did it
+            if not message.plainer:
                 raise
             log.warning("formatting_refused", post=post.id, description=refused.description[:200])
-            await self._room.sender.send(fallback, lane=lane, chat_id=post.chat_id, is_group=is_group)
+            for call in message.plainer:
+                await self._call(post, call)
+
+    async def _call(self, post: Post, call: TelegramMethod[Any]) -> None:
+        room = self._room
+        if "method" in post.payload and not isinstance(call, _INTO_CHAT):
+            await room.sender.answer(call)
+            return
+        lane, is_group = _LANES[post.kind], post.chat_id < 0
+        if post.turn_id is None:
+            await room.sender.send(call, lane=lane, chat_id=post.chat_id, is_group=is_group)
+        else:
+            await room.previews.send_final(post.turn_id, call, lane=lane, chat_id=post.chat_id, is_group=is_group)
 
     async def _give_up(self, post: Post, why: str, *, blocked: bool = False) -> None:
         app = self._room.app
@@ -188,12 +201,3 @@ class Deliver:
         if post.chat_id == self._room.admin_chat.id:
             self._room.admin_chat.id = chat_id
         log.warning("chat_migrated", old=post.chat_id, new=chat_id)
-
-
-def _plainer(call: TelegramMethod[Any]) -> SendMessage | None:
-    """Return a refused message without what may have been refused; None if there is nothing to take away."""
-    if isinstance(call, SendRichMessage):
-        return answers.plain(call, call.rich_message.markdown or "")
-    if isinstance(call, SendMessage) and call.entities:
-        return answers.plain(call, call.text)
-    return None

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import CopyTextButton, DisabledButton, InlineKeyboardButton, InlineKeyboardMarkup
 
 DATA_BYTES_MAX = 64
 Style = Literal["primary", "success", "danger"]
@@ -31,7 +31,7 @@ def copy(text: str, value: str) -> InlineKeyboardButton:
 
 def disabled(text: str) -> InlineKeyboardButton:
     """Return a button that only says something."""
-    return InlineKeyboardButton(text=text, disabled=True)
+    return InlineKeyboardButton(text=text, disabled=DisabledButton())
 
 
 def rows(*lines: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:

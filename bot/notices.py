@@ -1,7 +1,7 @@
 """Notices: what use cases have to tell, put into the person's words with the buttons that go with it.
 
 A notice in the outbox is a locale key with raw arguments. Instants travel as ISO strings in arguments named
-`until`, `day` or `..._at`.
+`until`, `day` or `..._at`, and names of plans as a mapping from language to title.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _INSTANTS = frozenset({"until", "day", "since", "seen", "at"})
 def message(chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None) -> SendMessage:
     """Return the message of a notice payload ({"notice": key, "args": {…}})."""
     key = payload["notice"]
-    args = {name: _revived(name, value) for name, value in payload["args"].items()}
+    args = {name: _revived(words, name, value) for name, value in payload["args"].items()}
     buttons = _BUTTONS.get(key)
     return SendMessage(
         chat_id=chat_id,
@@ -30,7 +30,9 @@ def message(chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | 
     )
 
 
-def _revived(name: str, value: Any) -> Any:
+def _revived(words: Words, name: str, value: Any) -> Any:
+    if isinstance(value, dict):  # a title in every language
+        return value.get(words.language, "")
     if isinstance(value, str) and (name in _INSTANTS or name.endswith("_at")):
         return datetime.fromisoformat(value)
     return value

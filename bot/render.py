@@ -66,7 +66,7 @@ def render(
             message = rich.message(ready, allowed_links)
             if message is not None:
                 return [RichPart(message, tuple(texts))]
-    except Exception as error:  # noqa: BLE001 - the answer goes out whatever the parser makes of it; no text in the log
+    except Exception as error:
         log.error("render.failed", kind=type(error).__name__, chars=len(text))  # noqa: TRY400
         texts = []
     return [*(texts or _bare(text, allowed_links) or [TextPart(empty)])]
@@ -82,7 +82,7 @@ def preview(
         converted, found = _convert(_closed(text), allowed_links)
         shown, kept = parts.tail(converted.strip("\n").rstrip(), found)
         return (shown, _entities(kept)) if parts.is_visible(shown) else ("", [])
-    except Exception as error:  # noqa: BLE001 - a preview is never worth an exception
+    except Exception as error:
         log.warning("preview.failed", kind=type(error).__name__, chars=len(text))
         shown, _ = parts.tail(links.strip_plain(text, allowed_links), [])
         return (shown, []) if parts.is_visible(shown) else ("", [])

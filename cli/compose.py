@@ -22,7 +22,7 @@ from kit.settings import TELEGRAM_API_URL, Settings
 log = structlog.get_logger(__name__)
 
 SANDBOX_TOKEN = "42:SANDBOX"  # noqa: S105 - opens the simulation only
-SANDBOX_MODEL = "forma-sandbox"
+SANDBOX_MODEL = "forma-sim"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -17,21 +18,24 @@ from aiohttp import web as aiohttp_web
 from app import jobs
 from app.context import App
 from app.serving import ServingPool
-from bot import menu
+from bot import menu, render
 from bot.budget import Budget, Limits
 from bot.context import AdminChat, Room
 from bot.deliver import Deliver
 from bot.dispatch import Dispatch
 from bot.handlers import routers
 from bot.intake import ALLOWED_UPDATES, Intake
-from bot.previews import Place, Previews
+from bot.previews import Previews
 from bot.sender import Sender
+from bot.sheets import Sheets
 from cli import compose
+from inference.queue.ticket import Position
 from inference.streams import PreviewReader
 from inference.vllm import VllmClient
 from kit import chats, signals
 from kit.errors import FormaError, Misconfigured, Unavailable
 from kit.jobs import PromptWorker
+from kit.words import words
 from web import server
 
 log = structlog.get_logger(__name__)
@@ -58,9 +62,11 @@ async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
         sender = Sender(bot, Budget(app.redis, Limits()))
         sender.start()
         reader = PreviewReader(app.redis)
-        previews = Previews(sender, reader, position=lambda turn_id: _place(app, turn_id))
+        previews = Previews(
+            sender, reader, render=render.preview, words=words, position=lambda turn_id: _position(app, turn_id)
+        )
         deliveries = asyncio.Event()
-        room = Room(app, sender, previews, me, admin_chat, deliveries)
+        room = Room(app, sender, previews, me, admin_chat, Sheets(app.redis), deliveries)
         dispatcher = Dispatcher(disable_fsm=True)
         dispatcher.include_routers(*routers())
         intake = Intake(app, bot, Dispatch(room, bot, dispatcher).handle)
@@ -120,7 +126,7 @@ async def _run_until(stop: asyncio.Event, work: list[Awaitable[None]]) -> None:
     tasks = [asyncio.ensure_future(one) for one in work]
     stopped = asyncio.ensure_future(stop.wait())
     try:
-        pending: set[asyncio.Future[object]] = {*tasks, stopped}  # type: ignore[arg-type]
+        pending: set[asyncio.Future[Any]] = {*tasks, stopped}
         while not stopped.done():
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -135,8 +141,7 @@ async def _run_until(stop: asyncio.Event, work: list[Awaitable[None]]) -> None:
 @contextlib.asynccontextmanager
 async def _singleton(app: App, stop: asyncio.Event) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Hold the bot's advisory lock; yields a watch that fails when the lock's connection is lost."""
-    async with app.db.engine.connect() as connection:
-        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+    async with app.db.read() as connection:
         waiting = False
         while not await connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": BOT_LOCK}):
             if not waiting:
@@ -217,12 +222,12 @@ async def _forward(signal: asyncio.Event, deliveries: asyncio.Event) -> None:
         deliveries.set()
 
 
-async def _place(app: App, turn_id: int) -> Place | None:
+async def _position(app: App, turn_id: int) -> Position | None:
     for fair in app.queues.values():
         try:
             found = await fair.position(turn_id)
         except Unavailable:
             return None
         if found is not None and found.position > 0:
-            return Place(found.position, found.eta_low_s, found.eta_high_s)
+            return found
     return None

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
 
     preview: Literal["draft", "edit", "off"] = "draft"
     support_contact: str = ""
+    refund_hours: int = Field(72, ge=0, le=720)
+    refund_percent: int = Field(20, ge=0, le=100)
     links_allowed: str = ""
     worker_slots: int = Field(64, ge=1, le=512)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -63,8 +63,7 @@ async def stop(message: Message, ctx: Context) -> None:
 
 
 async def terms(message: Message, ctx: Context) -> None:
-    refund = ctx.app.plans.refund
-    ctx.reply(ctx.words.say("terms", refund_hours=refund.hours, refund_percent=refund.percent))
+    ctx.reply(ctx.words.say("terms", **refund_rule(ctx)))
 
 
 async def privacy(message: Message, ctx: Context) -> None:
@@ -77,7 +76,12 @@ async def support(message: Message, ctx: Context) -> None:
 
 
 async def paysupport(message: Message, ctx: Context) -> None:
-    contact, refund = ctx.app.settings.support_contact, ctx.app.plans.refund
-    rule = {"refund_hours": refund.hours, "refund_percent": refund.percent}
-    say = ctx.words.say
+    contact, say = ctx.app.settings.support_contact, ctx.words.say
+    rule = refund_rule(ctx)
     ctx.reply(say("paysupport", contact=contact, **rule) if contact else say("paysupport-here", **rule))
+
+
+def refund_rule(ctx: Context) -> dict[str, int]:
+    """Return the refund rule as the words' arguments."""
+    settings = ctx.app.settings
+    return {"refund_hours": settings.refund_hours, "refund_percent": settings.refund_percent}

@@ -1,7 +1,5 @@
 """/settings and /language: one screen that is edited in place, one tap a choice."""
 
-from dataclasses import replace
-
 from aiogram import F, Router
 from aiogram.enums import ChatType
 from aiogram.filters import Command
@@ -56,7 +54,7 @@ async def choose(query: CallbackQuery, ctx: Context) -> None:
     if value not in CHOICES.get(name, ()):
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
-    chosen = replace(_of(ctx), **{name: value})
+    chosen = preferences.of({**ctx.person.settings, name: value}, preview_default=ctx.app.settings.preview)
     async with ctx.transaction() as tx:
         await persons.set_setting(tx, ctx.person.id, name, value)
         _edit(ctx, query, ctx.words.say("settings"), _home(ctx.words, chosen))

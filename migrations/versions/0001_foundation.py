@@ -90,6 +90,19 @@ def upgrade() -> None:
     op.execute("CREATE INDEX ix_persons_username ON persons (lower(username))")
     op.execute("CREATE INDEX ix_persons_created_at ON persons (created_at)")
     op.execute("""
+        CREATE TABLE admin_requests (
+            id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT pk_admin_requests PRIMARY KEY,
+            actor_id bigint NOT NULL,
+            action text NOT NULL,
+            subject_id bigint NOT NULL,
+            details jsonb NOT NULL,
+            created_at timestamptz NOT NULL,
+            resolved_at timestamptz,
+            confirmed boolean,
+            CONSTRAINT ck_admin_requests_resolved_with_time CHECK ((resolved_at IS NULL) = (confirmed IS NULL))
+        )
+    """)
+    op.execute("""
         CREATE TABLE chat_migrations (
             old_chat_id bigint CONSTRAINT pk_chat_migrations PRIMARY KEY,
             new_chat_id bigint NOT NULL,
@@ -99,6 +112,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("chat_migrations", "persons", "audit_log", "outbox", "inbox", "stamp"):
+    for table in ("chat_migrations", "admin_requests", "persons", "audit_log", "outbox", "inbox", "stamp"):
         op.execute(f"DROP TABLE {table}")
     op.execute("DROP FUNCTION forma_append_only()")

@@ -1,0 +1,154 @@
+"""Reports for the operator: the day in numbers, and one person's card. Read only, bounded, without texts."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import persons
+from app.persons import Person
+
+TURNS_SHOWN = 5
+PAYMENTS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Numbers of the last `hours`; waits are from accept to first token, in seconds."""
+
+    hours: int
+    persons_new: int
+    persons_active: int
+    persons_all: int
+    persons_blocked: int
+    turns_done: int
+    turns_stopped: int
+    turns_failed: int
+    wait_p50_s: float
+    wait_p95_s: float
+    billed: int
+    courtesy: int
+    payments: int
+    stars: int
+    refunded: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLine:
+    at: datetime
+    status: str
+    billed: int
+    error_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentLine:
+    at: datetime
+    amount: int
+    currency: str
+    product: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What /user shows beside plan and balance."""
+
+    person: Person
+    seen: datetime
+    turns: tuple[TurnLine, ...]
+    payments: tuple[PaymentLine, ...]
+
+
+_STATS = sa.text(
+    """
+    WITH t AS (SELECT * FROM turns WHERE created_at > :since),
+         w AS (SELECT extract(epoch FROM first_token_at - created_at) AS s FROM t WHERE first_token_at IS NOT NULL),
+         m AS (SELECT * FROM payments WHERE created_at > :since AND currency = 'XTR')
+    SELECT :hours,
+           (SELECT count(*) FROM persons WHERE created_at > :since),
+           (SELECT count(DISTINCT person_id) FROM t),
+           (SELECT count(*) FROM persons),
+           (SELECT count(*) FROM persons WHERE blocked_at IS NOT NULL),
+           (SELECT count(*) FROM t WHERE status = 'done'),
+           (SELECT count(*) FROM t WHERE status = 'stopped'),
+           (SELECT count(*) FROM t WHERE status = 'failed'),
+           (SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY s), 0) FROM w)::float,
+           (SELECT coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY s), 0) FROM w)::float,
+           (SELECT coalesce(sum(billed_tokens), 0)::bigint FROM t),
+           (SELECT coalesce(sum(courtesy_tokens), 0)::bigint FROM t),
+           (SELECT count(*) FROM m WHERE status <> 'canceled'),
+           (SELECT coalesce(sum(amount), 0)::bigint FROM m WHERE status IN
+               ('succeeded', 'partially_refunded', 'refunded', 'charged_back')),
+           (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN payments p ON p.id = r.payment_id
+            WHERE r.created_at > :since AND p.currency = 'XTR' AND r.status = 'succeeded')
+    """
+)
+
+
+async def stats(connection: AsyncConnection, *, hours: int, now: datetime) -> Stats:
+    """Return the numbers of the last `hours`."""
+    row = (await connection.execute(_STATS, {"hours": hours, "since": now - timedelta(hours=hours)})).one()
+    return Stats(*row)
+
+
+async def find_person(connection: AsyncConnection, query: str) -> Person | None:
+    """Return the person meant by an id, an @name or an error code of one of their turns; None if nobody is."""
+    query = query.strip()
+    if query.startswith("@"):
+        return await persons.find(connection, username=query[1:])
+    if query.lstrip("-").isdigit() and len(query) <= 18:
+        found = await persons.find(connection, person_id=int(query))
+        if found:
+            return found
+    owner = await connection.scalar(
+        sa.text("SELECT person_id FROM turns WHERE error_code = :code ORDER BY id DESC LIMIT 1"),
+        {"code": query.upper()},
+    )
+    return await persons.find(connection, person_id=owner) if owner is not None else None
+
+
+async def card(connection: AsyncConnection, person: Person) -> Card:
+    """Return a person's last turns and payments."""
+    turns = await connection.execute(
+        sa.text(
+            """
+            SELECT created_at, status, coalesce(billed_tokens, 0)::bigint, error_code FROM turns
+            WHERE person_id = :person ORDER BY id DESC LIMIT :most
+            """
+        ),
+        {"person": person.id, "most": TURNS_SHOWN},
+    )
+    lines = tuple(TurnLine(*row) for row in turns)
+    payments = await connection.execute(
+        sa.text(
+            """
+            SELECT p.created_at, p.amount, p.currency, coalesce(o.plan_id, '?'), p.status
+            FROM payments p LEFT JOIN orders o ON o.id = p.order_id
+            WHERE p.payer_id = :person ORDER BY p.id DESC LIMIT :most
+            """
+        ),
+        {"person": person.id, "most": PAYMENTS_SHOWN},
+    )
+    return Card(
+        person=person,
+        seen=lines[0].at if lines else person.created_at,
+        turns=lines,
+        payments=tuple(PaymentLine(*row) for row in payments),
+    )
+
+
+async def plans_held(connection: AsyncConnection, *, now: datetime) -> list[tuple[dict[str, str], int]]:
+    """Return (titles by language, number of persons) of the plans that people have now by subscription."""
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT p.titles, count(DISTINCT s.person_id) AS persons FROM subscription_periods s
+            JOIN plan_versions v ON v.id = s.plan_version_id JOIN plans p ON p.id = v.plan_id
+            WHERE s.starts_at <= :now AND s.ends_at > :now GROUP BY p.id ORDER BY p.position
+            """
+        ),
+        {"now": now},
+    )
+    return [(row.titles, row.persons) for row in rows]

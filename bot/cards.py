@@ -1,0 +1,112 @@
+"""Cards: reports put into lines of words, for the admin group."""
+
+from app.diagnosis import Part
+from app.reports import Card, Stats
+from billing.balance import Balance
+from inference.queue.ticket import Snapshot
+from kit.words import Words
+
+
+def stats(say: Words, spans: list[Stats], plans: list[tuple[dict[str, str], int]]) -> str:
+    """Return /stats: one block a span, then who has which plan."""
+    blocks = [_span(say, span) for span in spans]
+    if plans:
+        lines = [say.say("admin-stats-plan", plan=titles[say.language], count=count) for titles, count in plans]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _span(say: Words, span: Stats) -> str:
+    lines = [
+        say.say("admin-stats-head", hours=span.hours),
+        say.say(
+            "admin-stats-persons",
+            new=span.persons_new,
+            active=span.persons_active,
+            all=span.persons_all,
+            blocked=span.persons_blocked,
+        ),
+    ]
+    if not span.turns_done + span.turns_failed + span.turns_stopped:
+        return "\n".join([*lines, say.say("admin-stats-empty")])
+    lines += [
+        say.say("admin-stats-turns", answered=span.turns_done, stopped=span.turns_stopped, failed=span.turns_failed),
+        say.say("admin-stats-wait", p50_s=span.wait_p50_s, p95_s=span.wait_p95_s),
+        say.say("admin-stats-tokens", tokens=span.billed),
+    ]
+    if span.courtesy:
+        lines.append(say.say("admin-stats-courtesy", tokens=span.courtesy))
+    lines.append(say.say("admin-stats-money", payments=span.payments, stars=span.stars, refunded=span.refunded))
+    return "\n".join(lines)
+
+
+def person(say: Words, card: Card, held: Balance) -> str:
+    """Return /user: profile, plan, balance, last turns and payments."""
+    who = card.person
+    lines = [
+        say.say(
+            "admin-user-head",
+            name=who.first_name,
+            username=f"@{who.username}" if who.username else "none",
+            id=who.id,
+        ),
+        say.say("admin-user-profile", language=who.language, since=who.created_at, seen=card.seen),
+    ]
+    if who.blocked:
+        lines.append(say.say("admin-user-blocked"))
+    lines += [
+        say.say(
+            "admin-user-plan",
+            plan=held.subscription.titles[say.language],
+            until=held.subscription.until,
+            status=held.subscription.status,
+        )
+        if held.subscription
+        else say.say("admin-user-plan-none"),
+        say.say("admin-user-balance", tokens=held.available, reserved=held.reserved),
+        "",
+    ]
+    if card.turns:
+        lines.append(say.say("admin-user-turns"))
+        lines += [
+            say.say(
+                "admin-user-turn", at=turn.at, status=turn.status, tokens=turn.billed, code=turn.error_code or "none"
+            )
+            for turn in card.turns
+        ]
+    else:
+        lines.append(say.say("admin-user-no-turns"))
+    if card.payments:
+        lines.append(say.say("admin-user-payments"))
+        lines += [
+            say.say("admin-user-payment", at=line.at, stars=line.amount, what=line.product, status=line.status)
+            for line in card.payments
+        ]
+    else:
+        lines.append(say.say("admin-user-no-payments"))
+    return "\n".join(lines)
+
+
+def queue(say: Words, model: str, state: Snapshot) -> str:
+    """Return /queue of one model: totals and the persons who come next."""
+    if not state.waiting and not state.running:
+        return say.say("admin-queue-empty", slots=state.slots)
+    lines = [say.say("admin-queue-head", waiting=state.waiting, running=state.running, slots=state.slots)]
+    if state.waiting:
+        lines.append(say.say("admin-queue-oldest", wait_s=state.oldest_wait_s))
+    lines += [
+        say.say("admin-queue-row", id=head.person_id, waiting=head.waiting, running=head.running)
+        for head in state.heads
+    ]
+    lines.append(say.say("admin-queue-model", model=model, running=state.running, slots=state.slots))
+    return "\n".join(lines)
+
+
+def health(say: Words, parts: list[Part]) -> str:
+    """Return /health: the verdict, then a line a part."""
+    good = all(part.state != "bad" for part in parts)
+    lines = [say.say("admin-health-good") if good else say.say("admin-health-bad")]
+    lines += [
+        say.say("admin-health-part", part=part.name, state=part.state, detail=part.detail or "none") for part in parts
+    ]
+    return "\n".join(lines)
