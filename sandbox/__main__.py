@@ -2,25 +2,21 @@
 
 import argparse
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 
-_SERVERS = ("telegram", "model")
+SERVERS = ("telegram", "model")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the command line and runs the chosen server until SIGINT or SIGTERM; answers its exit status."""
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
     subparsers = parser.add_subparsers(dest="server", required=True)
-    modules = {}
-    for name in _SERVERS:
-        if importlib.util.find_spec(f"sandbox.{name}") is None:
-            continue
-        modules[name] = importlib.import_module(f"sandbox.{name}")
-        modules[name].add_arguments(subparsers)
+    servers = {name: importlib.import_module(f"sandbox.{name}") for name in SERVERS}
+    for server in servers.values():
+        server.add_arguments(subparsers)
     args = parser.parse_args(argv)
-    return int(modules[args.server].run(args))
+    return int(servers[args.server].run(args))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import re
 import signal
 import sys
@@ -57,8 +56,8 @@ async def _serve(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGINT or SIGTERM; 1 when the port is taken or the data cannot be read."""
-    with contextlib.suppress(ImportError):
-        import uvloop
+    if sys.platform == "win32":
+        return asyncio.run(_serve(args))
+    import uvloop
 
-        return uvloop.run(_serve(args))
-    return asyncio.run(_serve(args))
+    return uvloop.run(_serve(args))

@@ -35,8 +35,9 @@ def place(world: World, person: Person, chat_id: Any) -> Person | Group:
 
 def say(world: World, person: Person, target: Person | Group, content: Json, raw: Json) -> int:
     """Posts a person's message and hands it to the bot; answers its id."""
-    if isinstance(target, Person):
+    if isinstance(target, Person) and not person.started:
         person.started = True
+        world.events.publish("person", person.id, person=person)
     if reply_to := raw.get("reply_to_message_id"):
         content["reply_to_message"] = chats.quoted(chats.seen(world, target.id, reply_to))
     sender = person.user()

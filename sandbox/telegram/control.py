@@ -133,10 +133,13 @@ async def file_bytes(request: web.Request) -> web.Response:
     content = world.files.content(file) if file else None
     if file is None or content is None:
         raise Missing("no such file, or it has no bytes")
-    return web.Response(
-        body=content,
-        headers={"Content-Type": file.mime_type or "application/octet-stream", "X-Content-Type-Options": "nosniff"},
-    )
+    kind = file.mime_type or ""
+    is_shown = kind.startswith(("image/", "audio/", "video/")) and "svg" not in kind
+    headers = {
+        "Content-Type": kind if is_shown else "application/octet-stream",  # uploaded HTML must not run on this origin
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(body=content, headers=headers)
 
 
 def _bot_view(world: World) -> Json:

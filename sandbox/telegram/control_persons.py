@@ -9,7 +9,7 @@ from sandbox.telegram import acts, chats, stars
 from sandbox.telegram.bot_api import WORLD
 from sandbox.telegram.calls import Upload, read_params
 from sandbox.telegram.errors import ApiError, BadInput, Missing
-from sandbox.telegram.state import PERSON_ID_FIRST, File, Json, Person
+from sandbox.telegram.state import File, Json, Person
 from sandbox.telegram.world import World
 
 PERSONS_MAX = 10_000
@@ -79,7 +79,7 @@ async def create_person(request: web.Request) -> web.Response:
     world = request.app[WORLD]
     raw = await body_of(request)
     persons = world.state.persons
-    person_id = int(raw.get("id") or max(persons, default=PERSON_ID_FIRST - 1) + 1)
+    person_id = int(raw.get("id") or world.state.last_person_id + 1)
     if person_id <= 0 or person_id in persons or person_id == world.state.bot.id:
         raise BadInput("the id must be positive and free")
     if len(persons) >= PERSONS_MAX:
@@ -87,6 +87,7 @@ async def create_person(request: web.Request) -> web.Response:
     person = Person(person_id, str(raw.get("first_name") or f"Person {person_id}"))
     _fill(person, raw)
     persons[person_id] = person
+    world.state.last_person_id = max(world.state.last_person_id, person_id)
     world.events.publish("person", person.id, person=person)
     world.changed()
     return reply(person)

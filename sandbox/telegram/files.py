@@ -11,6 +11,7 @@ DOWNLOAD_BYTES_MAX = 20 * 1024 * 1024
 UPLOAD_BYTES_MAX = 50 * 1024 * 1024
 PHOTO_BYTES_MAX = 10 * 1024 * 1024
 MEMORY_BYTES_MAX = 256 * 1024 * 1024
+FILES_MAX = 10_000
 _FOLDERS = {"photo": "photos", "voice": "voice", "document": "documents", "video": "videos", "audio": "music"}
 _SUFFIXES = {"photo": ".jpg", "voice": ".oga", "video": ".mp4", "audio": ".mp3"}
 
@@ -38,7 +39,8 @@ def image_size(content: bytes) -> tuple[int, int] | None:
 
 
 class Files:
-    """Puts and finds files by file_id. The oldest bytes leave memory at MEMORY_BYTES_MAX; disk keeps them."""
+    """Puts and finds files by file_id. The oldest bytes leave memory at MEMORY_BYTES_MAX (disk keeps them), the oldest
+    files leave altogether at FILES_MAX."""
 
     def __init__(self, state: State, folder: Path | None) -> None:
         self._state, self._folder = state, folder
@@ -60,7 +62,15 @@ class Files:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 (self._folder / unique_id).write_bytes(content)
         self._state.files[file.file_id] = file
+        if len(self._state.files) > FILES_MAX:
+            self._forget(next(iter(self._state.files)))
         return file
+
+    def _forget(self, file_id: str) -> None:
+        file = self._state.files.pop(file_id)
+        self._total -= len(self._bytes.pop(file.unique_id, b""))
+        if self._folder is not None:
+            (self._folder / file.unique_id).unlink(missing_ok=True)
 
     def _remember(self, unique_id: str, content: bytes) -> None:
         self._bytes[unique_id] = content

@@ -6,8 +6,11 @@ It shows what Forma sends; it is not Telegram's parser. Source of the block type
 import re
 from typing import Any
 
+from sandbox.telegram.errors import bad_request
 from sandbox.telegram.html import unescape
 from sandbox.telegram.state import Json
+
+DEPTH_MAX = 32
 
 _INLINE = re.compile(
     r"(?P<escape>\\[\\`*_{}\[\]()#+\-.!|~$>=<])"
@@ -89,8 +92,10 @@ def _styled(match: re.Match[str]) -> Any:
     return {"type": _STYLES[name], "text": inline(group[name])}
 
 
-def markdown_blocks(source: str) -> list[Json]:
-    """Blocks of a Markdown document, nested where lists, quotes and details nest."""
+def markdown_blocks(source: str, depth: int = 0) -> list[Json]:
+    """Blocks of a Markdown document, nested where lists, quotes and details nest; raises 400 at DEPTH_MAX."""
+    if depth > DEPTH_MAX:
+        raise bad_request("rich message is nested too deep")
     lines = source.replace("\r\n", "\n").split("\n")
     blocks: list[Json] = []
     at = 0
@@ -98,12 +103,12 @@ def markdown_blocks(source: str) -> list[Json]:
         if not lines[at].strip():
             at += 1
             continue
-        block, at = _block(lines, at)
+        block, at = _block(lines, at, depth)
         blocks.append(block)
     return blocks
 
 
-def _block(lines: list[str], at: int) -> tuple[Json, int]:
+def _block(lines: list[str], at: int, depth: int) -> tuple[Json, int]:
     line = lines[at]
     stripped = line.strip()
     if fence := _FENCE.match(line):
@@ -111,7 +116,7 @@ def _block(lines: list[str], at: int) -> tuple[Json, int]:
     if stripped.startswith("$$"):
         return _math(lines, at)
     if stripped.lower().startswith("<details"):
-        return _details(lines, at)
+        return _details(lines, at, depth + 1)
     if thinking := re.fullmatch(r"<tg-thinking>(.*?)</tg-thinking>", stripped):
         return {"type": "thinking", "text": inline(thinking[1])}, at + 1
     if heading := _HEADING.match(stripped):
@@ -119,11 +124,11 @@ def _block(lines: list[str], at: int) -> tuple[Json, int]:
     if _DIVIDER.match(line):
         return {"type": "divider"}, at + 1
     if stripped.startswith(">"):
-        return _quote(lines, at)
+        return _quote(lines, at, depth + 1)
     if "|" in line and at + 1 < len(lines) and _ALIGN_ROW.match(lines[at + 1]) and "-" in lines[at + 1]:
         return _table(lines, at)
     if _ITEM.match(line):
-        return _list(lines, at)
+        return _list(lines, at, depth + 1)
     return _paragraph(lines, at)
 
 
@@ -169,7 +174,7 @@ def _math(lines: list[str], at: int) -> tuple[Json, int]:
     return {"type": "mathematical_expression", "expression": "\n".join(body).strip()}, end + 1
 
 
-def _details(lines: list[str], at: int) -> tuple[Json, int]:
+def _details(lines: list[str], at: int, depth: int) -> tuple[Json, int]:
     end, depth = at, 0
     while end < len(lines):
         low = lines[end].lower()
@@ -183,18 +188,22 @@ def _details(lines: list[str], at: int) -> tuple[Json, int]:
     )
     if match is None:
         return {"type": "paragraph", "text": source}, end
-    block: Json = {"type": "details", "summary": inline((match[2] or "").strip()), "blocks": markdown_blocks(match[3])}
+    block: Json = {
+        "type": "details",
+        "summary": inline((match[2] or "").strip()),
+        "blocks": markdown_blocks(match[3], depth),
+    }
     if "open" in match[1].lower():
         block["is_open"] = True
     return block, end
 
 
-def _quote(lines: list[str], at: int) -> tuple[Json, int]:
+def _quote(lines: list[str], at: int, depth: int) -> tuple[Json, int]:
     end = at
     while end < len(lines) and lines[end].strip().startswith(">"):
         end += 1
     inner = [re.sub(r"^\s*> ?", "", line) for line in lines[at:end]]
-    return {"type": "blockquote", "blocks": markdown_blocks("\n".join(inner))}, end
+    return {"type": "blockquote", "blocks": markdown_blocks("\n".join(inner), depth)}, end
 
 
 def _cells(line: str) -> list[str]:
@@ -225,7 +234,7 @@ def _table(lines: list[str], at: int) -> tuple[Json, int]:
     return {"type": "table", "cells": cells, "is_bordered": True}, end
 
 
-def _list(lines: list[str], at: int) -> tuple[Json, int]:
+def _list(lines: list[str], at: int, depth: int) -> tuple[Json, int]:
     first = _ITEM.match(lines[at])
     assert first is not None, "the caller matched it"
     indent, ordered = len(first[1]), first[3] is not None
@@ -242,7 +251,7 @@ def _list(lines: list[str], at: int) -> tuple[Json, int]:
                 break
             content.append(lines[at][min(indent + 2, len(lines[at]) - len(lines[at].lstrip())) :])
             at += 1
-        item: Json = {"label": f"{match[3]}." if ordered else "•", "blocks": markdown_blocks("\n".join(content))}
+        item: Json = {"label": f"{match[3]}." if ordered else "•", "blocks": markdown_blocks("\n".join(content), depth)}
         if ordered:
             item |= {"value": int(match[3]), "type": "1"}
         if match[4]:

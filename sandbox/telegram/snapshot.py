@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import orjson
@@ -56,7 +57,11 @@ class Snapshot:
             await self._touched.wait()
             await asyncio.sleep(WRITE_EVERY_S)
             began = loop.time()
-            await self._save()
+            try:
+                await self._save()
+            except OSError as error:
+                sys.stderr.write(f"sandbox telegram: the state could not be written: {error}\n")
+                self._touched.set()
             await asyncio.sleep((loop.time() - began) * (1 / WRITE_SHARE_MAX - 1))
 
     async def _save(self) -> None:

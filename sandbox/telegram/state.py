@@ -215,6 +215,7 @@ class State:
     files: dict[str, File] = field(default_factory=dict)
     clock_offset_s: float = 0.0
     serial: int = 0
+    last_person_id: int = PERSON_ID_FIRST - 1
 
 
 Record = TypeVar("Record")
@@ -259,6 +260,7 @@ def load_state(raw: Json) -> State:
         files=_by_str(File, raw["files"]),
         clock_offset_s=raw["clock_offset_s"],
         serial=raw["serial"],
+        last_person_id=raw["last_person_id"],
     )
 
 

@@ -30,6 +30,7 @@ class Updates:
         self.state, self._events, self.clock_now, self._changed = state, events, now, changed
         self.arrived = asyncio.Event()
         self._poll = 0
+        self._closing = False
 
     def allows(self, kind: str) -> bool:
         """Whether the bot asked for this kind of update."""
@@ -96,7 +97,7 @@ class Updates:
             if state.webhook is not None:
                 raise ApiError(409, CONFLICT_WEBHOOK)
             left = deadline - loop.time()
-            if state.pending or left <= 0:
+            if state.pending or left <= 0 or self._closing:
                 return self.batch(limit)
             self.arrived.clear()
             try:
@@ -106,8 +107,8 @@ class Updates:
                 continue
 
     def hang_up(self) -> None:
-        """Ends a waiting poll, for a server that closes."""
-        self._poll += 1
+        """Ends a waiting poll with what there is, for a server that closes."""
+        self._closing = True
         self.arrived.set()
 
 

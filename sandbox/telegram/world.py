@@ -13,7 +13,7 @@ from sandbox.telegram.faults import Faults
 from sandbox.telegram.files import Files
 from sandbox.telegram.limits import Limits, Rates
 from sandbox.telegram.snapshot import Snapshot, read_snapshot
-from sandbox.telegram.state import BOT_ID_DEFAULT, Bot, Json, Person, State
+from sandbox.telegram.state import Json, Person, State
 from sandbox.telegram.updates import Updates
 from sandbox.telegram.webhook import WebhookDelivery
 
@@ -21,6 +21,9 @@ QUERIES_MAX = 5_000
 CALLBACK_ANSWER_S = 30.0
 DRAFT_LIVES_S = 30.0
 ACTION_LIVES_S = 5.0
+
+# A reset keeps these: a bot that is running relies on them, and a database knows the ids that were given before.
+_KEPT = frozenset({"bot", "webhook", "allowed_updates", "next_update_id", "last_person_id", "serial"})
 
 
 @dataclass(slots=True)
@@ -142,10 +145,11 @@ class World:
         return self.state.persons.get(person_id)
 
     def reset(self) -> None:
-        """Empties everything but the bot's identity."""
-        fresh = State(bot=Bot(id=self.state.bot.id, token=self.state.bot.token, username=self.state.bot.username))
-        for name in State.__dataclass_fields__:
+        """Empties everything but the bot: it runs on, with its commands, its webhook and its offset."""
+        fresh = State()
+        for name in State.__dataclass_fields__.keys() - _KEPT:
             setattr(self.state, name, getattr(fresh, name))
+        self.state.bot.stars = 0
         for checkout in self.checkouts.values():
             checkout.answer.cancel()
         for kept in (self.drafts, self.stopped_drafts, self.actions, self.queries, self.checkouts):
@@ -162,6 +166,3 @@ class World:
 
 def _values(rates: Rates) -> Json:
     return {name: getattr(rates, name) for name in Rates.__dataclass_fields__}
-
-
-__all__ = ["BOT_ID_DEFAULT", "Draft", "World"]

@@ -212,6 +212,7 @@ async def test_rich_messages_become_blocks_a_person_can_read(bench: Bench) -> No
         InputRichMessage(markdown="a", html="b"),
         InputRichMessage(markdown="x" * 32_769),
         InputRichMessage(markdown="\n\n".join(["a"] * 501)),
+        InputRichMessage(markdown="> " * 3000 + "a"),
         InputRichMessage(html="<p>a<b></p>"),
         InputRichMessage(html="<tg-thinking>a</tg-thinking>"),
         InputRichMessage(markdown="|" + "a|" * 21 + "\n|" + "-|" * 21),

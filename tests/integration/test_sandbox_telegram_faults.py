@@ -31,7 +31,6 @@ async def sandbox() -> AsyncIterator[Bench]:
 async def bench(sandbox: Bench) -> AsyncIterator[Bench]:
     """The module's sandbox, emptied."""
     await sandbox.tg.reset()
-    sandbox.offset = 0
     yield sandbox
     await sandbox.tg.clear_faults()
 
@@ -188,6 +187,7 @@ async def test_only_allowed_updates_are_queued(bench: Bench) -> None:
     await bench.updates(timeout_s=0, allowed=["message"])
     await ada.send("heard")
     assert (await bench.update("message")).text == "heard"
+    await bench.updates(timeout_s=0, allowed=[])
 
 
 async def test_updates_older_than_a_day_are_gone(bench: Bench) -> None:

@@ -25,7 +25,6 @@ async def sandbox() -> AsyncIterator[Bench]:
 async def bench(sandbox: Bench) -> Bench:
     """The module's sandbox, emptied."""
     await sandbox.tg.reset()
-    sandbox.offset = 0
     return sandbox
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,10 @@ import pytest
 from aiogram.exceptions import TelegramForbiddenError, TelegramMigrateToChat
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
+from sandbox.telegram.bot_api import HANDLERS
+from sandbox.telegram.calls import METHODS
+from sandbox.telegram.server import make_app
+from sandbox.telegram.world import World
 from tests.support.sandbox_bot import Bench, aiogram_bot, sandbox_bot
 from tests.support.telegram import ControlError, SandboxTelegram
 
@@ -28,7 +33,6 @@ async def sandbox() -> AsyncIterator[Bench]:
 async def bench(sandbox: Bench) -> Bench:
     """The module's sandbox, emptied."""
     await sandbox.tg.reset()
-    sandbox.offset = 0
     return sandbox
 
 
@@ -180,6 +184,39 @@ async def test_the_command_serves_keeps_data_on_sigterm_and_names_a_taken_port(t
     finally:
         first.kill()
         first.communicate()
+
+
+async def test_a_closing_server_lets_a_waiting_poll_go() -> None:
+    async with sandbox_bot() as bench:
+        poll = asyncio.create_task(bench.bot.get_updates(timeout=30))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await bench.server.close()
+        assert await poll == []
+        assert time.monotonic() - began < 5
+
+
+async def test_a_reset_leaves_the_running_bot_its_set_up(bench: Bench) -> None:
+    ada = await bench.tg.person()
+    await ada.send("до")
+    await bench.bot.set_my_description("Тренер")
+    await bench.updates()
+    await bench.tg.reset()
+    eve = await bench.tg.person()
+    await eve.send("после")
+    assert eve.id > ada.id
+    assert (await bench.update("message")).text == "после"
+    assert (await bench.bot.get_my_description()).description == "Тренер"
+
+
+def test_every_simulated_method_and_control_path_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    for name in HANDLERS:
+        assert re.search(rf"\b{METHODS[name].__api_method__}\b", page), METHODS[name].__api_method__
+    for route in make_app(World()).router.resources():
+        last = route.canonical.rpartition("/")[2]
+        if route.canonical.startswith("/_control") and not last.startswith("{"):
+            assert f"/{last}" in page, route.canonical
 
 
 async def test_a_broken_snapshot_is_named_and_not_overwritten(tmp_path: Path) -> None:
