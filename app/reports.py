@@ -66,7 +66,7 @@ _STATS = sa.text(
     WITH t AS (SELECT * FROM turns WHERE created_at > :since),
          w AS (SELECT extract(epoch FROM first_token_at - created_at) AS s FROM t WHERE first_token_at IS NOT NULL),
          m AS (SELECT * FROM payments WHERE created_at > :since AND currency = 'XTR')
-    SELECT :hours,
+    SELECT CAST(:hours AS integer),
            (SELECT count(*) FROM persons WHERE created_at > :since),
            (SELECT count(DISTINCT person_id) FROM t),
            (SELECT count(*) FROM persons),

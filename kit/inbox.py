@@ -13,7 +13,7 @@ from kit.db import dumps, metadata
 
 TELEGRAM = "telegram"
 # An update that fails this often is set aside with an alert, so that it cannot block those behind it.
-ATTEMPTS_MAX = 5
+ATTEMPTS_MAX = 3
 # Telegram forgets unfetched updates after 24 h, so a replay of an older one cannot come.
 KEEP_HANDLED = timedelta(days=2)
 

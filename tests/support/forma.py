@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from app import housekeeping
 from app.context import App
+from billing import invariants
 from cli import compose, processes
-from kit import settings
+from kit import settings, signals, stamp
 from kit.settings import Settings
 from tests.support.telegram import Person, SandboxTelegram
 
@@ -55,6 +58,21 @@ class Forma:
         await person.start()
         await person.wait_for("/terms")
         return person
+
+    async def advance(self, **by: float) -> None:
+        """Move the one clock of Telegram and Forma, as `forma up` does for the sandbox."""
+        clock = await self.tg.advance(**by)
+        offset = timedelta(seconds=int(clock["offset_s"]))
+        async with self.app.db.transaction() as tx:
+            await stamp.set_clock_offset(tx, offset)
+        self.app.clock.offset = offset
+        await housekeeping.minute(self.app)
+        await signals.send(self.app.redis, signals.OUTBOX)
+
+    async def violations(self) -> list[Any]:
+        """What breaks an invariant of the books right now."""
+        async with self.app.db.read() as connection:
+            return await invariants.check(connection)
 
     async def scalar(self, sql: str, **parameters: Any) -> Any:
         """One value from the database."""

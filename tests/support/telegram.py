@@ -85,7 +85,12 @@ Match = str | Callable[[Seen], Any] | None
 def _matches(match: Match, seen: Seen) -> bool:
     if match is None:
         return True
-    return match in seen.text if isinstance(match, str) else bool(match(seen))
+    return _spaced(match) in _spaced(seen.text) if isinstance(match, str) else bool(match(seen))
+
+
+def _spaced(text: str) -> str:
+    """A person does not see which kind of space it is."""
+    return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
 class SandboxTelegram:
@@ -332,6 +337,8 @@ class Person:
         body: Json = {"message_id": message if isinstance(message, int) else message.id} | fields
         if isinstance(message, Seen):
             body["chat_id"] = message.chat_id
+        if isinstance(button, str) and isinstance(message, Seen):
+            button = next((label for label in message.labels if _spaced(button) in _spaced(label)), button)
         if button is not None:
             body["button"] = button
         return await self.act("press", body)
