@@ -338,7 +338,10 @@ class Person:
         if isinstance(message, Seen):
             body["chat_id"] = message.chat_id
         if isinstance(button, str) and isinstance(message, Seen):
-            button = next((label for label in message.labels if _spaced(button) in _spaced(label)), button)
+            wanted = _spaced(button)
+            exact = [label for label in message.labels if _spaced(label) == wanted]
+            partly = [label for label in message.labels if wanted in _spaced(label)]
+            button = next(iter(exact or partly), button)
         if button is not None:
             body["button"] = button
         return await self.act("press", body)
