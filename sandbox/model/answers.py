@@ -14,9 +14,10 @@ import orjson
 
 from sandbox.model import phrases, tokens
 
-_DIRECTIVE: Final = re.compile(
-    r"\[\[(echo|reasoning|tokens|table|formula|code|long|markdown|slow|prompt|fault)(?::\s?(.*?))?\]\]", re.DOTALL
-)
+DIRECTIVES: Final = (
+    "echo", "tokens", "table", "formula", "code", "markdown", "long", "prompt", "reasoning", "slow", "fault",
+)  # fmt: skip
+_DIRECTIVE: Final = re.compile(rf"\[\[({'|'.join(DIRECTIVES)})(?::\s?(.*?))?\]\]", re.DOTALL)
 _CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
 _LATIN: Final = re.compile(r"[a-z]", re.IGNORECASE)
 _QUOTE_CHARACTERS_MAX: Final = 200

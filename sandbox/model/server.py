@@ -308,12 +308,10 @@ class Running:
     runner: web.AppRunner
 
     async def close(self) -> None:
-        """Stops listening and resets what is still open."""
+        """Ends what is still open as a killed engine does, and stops listening."""
+        self.server.die()
         self.server.engine.close()
-        for request in list(self.server.engine.running):
-            self.server.engine.abort(request)
         await self.runner.cleanup()
-        self.server.engine.close()
 
 
 async def start(host: str = "127.0.0.1", port: int = 0, faults: list[Fault] | None = None, **options: Any) -> Running:
