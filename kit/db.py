@@ -2,15 +2,23 @@
 
 `transaction()` stands in a use case; domain functions take its connection (`tx`) and never commit. Code that needs
 no transaction reads through `read()`, which saves the BEGIN and COMMIT round trips.
+
+A Postgres that is away, or that cut the connection, is Unavailable('postgres'). Whether a COMMIT that was cut went
+through is not known: what is tried again must find that out by itself.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import asyncpg
 import orjson
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from kit.errors import Unavailable
 
 POOL_SIZE = 12
 POOL_OVERFLOW_MAX = 8
@@ -20,6 +28,8 @@ STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 CONNECT_TIMEOUT_S = 10
+# Class 08, and the server's own end: admin_shutdown, crash_shutdown, cannot_connect_now; too_many_connections.
+_LOST_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 
 metadata = MetaData(
     naming_convention={
@@ -62,22 +72,57 @@ class Database:
                 },
             },
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection inside one transaction: commits at the end, rolls back on any error."""
-        async with self.engine.begin() as tx:
-            yield tx
+        """Yield a connection inside one transaction: commits at the end, rolls back on any error.
+
+        Raises Unavailable('postgres') when the connection cannot be had or is lost, at the commit as well.
+        """
+        with _loss_is_unavailable():
+            async with self._connected(self.engine) as tx, tx.begin():
+                yield tx
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection without a transaction, each statement for itself."""
-        async with self._autocommit.connect() as connection:
+        """Yield a connection without a transaction, each statement for itself. Raises Unavailable('postgres')."""
+        with _loss_is_unavailable():
+            async with self._connected(self._autocommit) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        connection = engine.connect()
+        try:
+            await connection.start()
+        except (OSError, PoolTimeoutError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
+            raise Unavailable("postgres", type(error).__name__) from error
+        try:
             yield connection
+        finally:
+            await connection.close()
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _refuse_closed(dbapi_connection: Any, *_: object) -> None:
+    """Take no connection from the pool that the server has closed meanwhile; asyncpg knows without asking."""
+    if dbapi_connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+
+
+@contextmanager
+def _loss_is_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if error.connection_invalidated or state.startswith(_LOST_STATES):
+            raise Unavailable("postgres", type(error.orig).__name__) from error
+        raise
 
 
 def _asyncpg_url(url: str) -> str:
