@@ -14,12 +14,14 @@ import structlog
 from app import persons, preferences, turn_close
 from app.context import App
 from app.persons import Person
+from app.turn_close import Closed
 from inference import dialogs, prompt, turns
 from inference.errors import ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
 from inference.models import Model
 from inference.prompt import ChatMessage, PromptTooLong
+from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim
 from inference.queue.ticket import Usage as QueueUsage
 from inference.streams import PreviewMeta
@@ -34,6 +36,8 @@ log = structlog.get_logger(__name__)
 RETRY_PAUSES_S = (0.3, 1.5)
 # Claims that may be spent on a turn whose stream breaks after its first token, or whose workers die.
 ATTEMPTS_MAX = 3
+# A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
+CLOSE_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 FINISH_STOPPED = "stopped"
 
 
@@ -64,7 +68,11 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
     Cancellation (the worker stops) puts the claim back to the head of its person's tickets and is passed on.
     """
     fair = app.queues[group]
-    started = await _start(app, claim)
+    try:
+        started = await _start(app, claim)
+    except asyncio.CancelledError:
+        await _give_back(app, fair, claim)
+        raise
     if started is None:
         return (await fair.finish(claim, QueueUsage(0, 0, 0))).wakeups
     turn = started.turn
@@ -78,13 +86,21 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
         log.warning("turn_again", attempts=turn.attempts, reason=again.reason)
         return (await fair.requeue(claim)).wakeups
     except asyncio.CancelledError:
-        with contextlib.suppress(Unavailable):
-            await fair.requeue(claim)
+        await _give_back(app, fair, claim)
         raise
     finally:
         structlog.contextvars.unbind_contextvars("turn")
     spent = QueueUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
     return (await fair.finish(claim, spent)).wakeups
+
+
+async def _give_back(app: App, fair: FairQueue, claim: Claim) -> None:
+    """Put a claim back because this worker stops: neither the queue nor the turn's row counts it as a try."""
+    with contextlib.suppress(Unavailable):
+        async with app.db.transaction() as tx:
+            await turns.unspend(tx, claim.turn_id, fence=claim.fence)
+    with contextlib.suppress(Unavailable):
+        await fair.requeue(claim)
 
 
 class _Again(Exception):
@@ -227,7 +243,6 @@ async def _read(
 
 
 async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> None:
-    assert turn.fence is not None
     stopped = generated.finish_reason == FINISH_STOPPED
     usage = generated.usage
     outcome = Outcome(
@@ -238,15 +253,8 @@ async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> 
         output_tokens=usage.completion_tokens,
         first_token_at=generated.first_token_at,
     )
-    closed = None
     try:
-        async with app.db.transaction() as tx:
-            if stream.text.strip():
-                closed = await turn_close.answered(app, tx, turn, text=stream.text, outcome=outcome, fence=turn.fence)
-            elif stopped:
-                closed = await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
-            else:
-                closed = await turn_close.failed(app, tx, turn, reason="empty answer", fence=turn.fence)
+        closed = await _close_patiently(app, turn, stream, outcome)
     except turn_close.Discarded:
         log.warning("turn_discarded")
         return
@@ -258,6 +266,26 @@ async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> 
         output_tokens=usage.completion_tokens,
         closed=closed is not None,
     )
+
+
+async def _close_patiently(app: App, turn: Turn, stream: Stream, outcome: Outcome) -> Closed | None:
+    """Close the turn; a Postgres that cuts the connection is asked again, since the closing is guarded by the fence."""
+    for pause_s in (*CLOSE_PAUSES_S, None):
+        try:
+            async with app.db.transaction() as tx:
+                if stream.text.strip():
+                    return await turn_close.answered(
+                        app, tx, turn, text=stream.text, outcome=outcome, fence=turn.fence or 0
+                    )
+                if outcome.status == turns.STOPPED:
+                    return await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
+                return await turn_close.failed(app, tx, turn, reason="empty answer", fence=turn.fence)
+        except Unavailable as error:
+            if pause_s is None:
+                raise
+            log.warning("close_delayed", what=error.what, pause_s=pause_s)
+            await asyncio.sleep(pause_s)
+    raise AssertionError("the loop ends by return or raise")
 
 
 async def _fail(app: App, turn: Turn, stream: Stream, *, reason: str, notice: str = "error-failed") -> None:

@@ -7,11 +7,14 @@ again; what has been recorded part by part does not.
 import asyncio
 import contextlib
 from collections import defaultdict
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import aiogram.methods
 import structlog
 from aiogram.methods import EditMessageText, SendInvoice, SendMessage, SendPhoto, SendRichMessage, TelegramMethod
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import persons, preferences
 from bot import answers, notices
@@ -31,6 +34,9 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 BATCH_MAX = 200
 CHATS_MAX = 500
+RECORD_FIRST_S, RECORD_MAX_S = 0.05, 5.0
+
+T = TypeVar("T")
 
 _LANES = {
     outbox.ANSWER: Lane.FINAL,
@@ -99,6 +105,9 @@ class Deliver:
             for post in posts:
                 if post.id in open_ids and not await self._post(post):
                     break  # what follows in this chat waits behind it
+        except Unavailable as error:
+            log.warning("delivery_delayed", chat=chat_id, what=error.what)
+            await asyncio.sleep(LOOK_EVERY_S)
         except Exception:
             log.exception("delivery_crashed", chat=chat_id)
             await asyncio.sleep(LOOK_EVERY_S)
@@ -114,8 +123,7 @@ class Deliver:
             for number, message in enumerate(await self._messages(post), start=1):
                 if number > post.parts_sent:
                     await self._send(post, message)
-                    async with app.db.transaction() as tx:
-                        await outbox.mark_part(tx, post.id, number)
+                    await self._record(partial(outbox.mark_part, post_id=post.id, parts_sent=number))
         except Unreachable as error:
             await self._give_up(post, error.reason, blocked=error.reason in {"blocked", "deactivated"})
             return True
@@ -127,16 +135,30 @@ class Deliver:
             await self._give_up(post, error.description)
             return True
         except Unavailable as error:
-            async with app.db.transaction() as tx:
-                again = await outbox.mark_retry(
-                    tx, post.id, attempts=post.attempts, error=str(error), now=app.clock.now()
-                )
+            why = str(error)
+            again = await self._record(
+                lambda tx: outbox.mark_retry(tx, post.id, attempts=post.attempts, error=why, now=app.clock.now())
+            )
             log.warning("post_delayed", post=post.id, kind=post.kind, again=again)
             return not again
-        async with app.db.transaction() as tx:
-            await outbox.mark_sent(tx, post.id, now=app.clock.now())
+        await self._record(lambda tx: outbox.mark_sent(tx, post.id, now=app.clock.now()))
         log.info("post_sent", post=post.id, kind=post.kind, turn=post.turn_id, parts=number)
         return True
+
+    async def _record(self, write: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Write down what became of a call. A Postgres that is away is waited for: what is not recorded is sent again.
+
+        `write` may run twice, when the connection was cut at the commit.
+        """
+        pause_s = RECORD_FIRST_S
+        while True:
+            try:
+                async with self._room.app.db.transaction() as tx:
+                    return await write(tx)
+            except Unavailable as error:
+                log.warning("delivery_not_recorded", what=error.what, pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RECORD_MAX_S)
 
     async def _messages(self, post: Post) -> list[Message]:
         if "method" in post.payload:

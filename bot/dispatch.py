@@ -110,6 +110,10 @@ class Dispatch:
     async def _failed(self, item: Item, context: Context | None, error: Exception) -> bool:
         """Count a failed attempt; after the last one the person and the operator are told. True when settled."""
         app = self._room.app
+        if isinstance(error, Unavailable) and error.what == "postgres":
+            # Nothing was written and nothing can be recorded: a payment or a question must not be lost by counting.
+            log.warning("update_delayed", error="postgres", detail=error.detail)
+            return False
         if isinstance(error, (Unavailable, OSError)):
             log.warning("update_delayed", error=type(error).__name__, detail=str(error)[:200])
         else:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
-import sqlalchemy as sa
 import structlog
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -29,6 +28,7 @@ from bot.previews import Previews
 from bot.sender import Sender
 from bot.sheets import Sheets
 from cli import compose
+from cli.singleton import Singleton
 from inference.queue.ticket import Position
 from inference.streams import PreviewReader
 from inference.vllm import VllmClient
@@ -43,16 +43,14 @@ log = structlog.get_logger(__name__)
 Ready = Callable[[], None]
 
 BOT_LOCK = 0x464F524D42  # "FORMB"
-STANDBY_LOOK_S = 2.0
 TELEGRAM_RETRY_S = 3.0
-SINGLETON_CHECK_S = 5.0
 WEB_SHUTDOWN_S = 2.0
 
 
 async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
     """Fetch updates, handle them, deliver. One process at a time; a second one waits as standby."""
     async with _singleton(app, stop) as lock, _bot(app) as bot:
-        if stop.is_set():
+        if lock is None:
             return
         me = await _until_telegram_answers(app, bot, stop)
         if me is None:
@@ -79,7 +77,7 @@ async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
             _introduce(app, sender, admin_chat.id),
             intake.run(listener),
             compose.follow_clock(app),
-            lock(),
+            lock.watch(),
         ]
         ready()
         log.info("bot_ready", username=me)
@@ -139,29 +137,13 @@ async def _run_until(stop: asyncio.Event, work: list[Awaitable[None]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _singleton(app: App, stop: asyncio.Event) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Hold the bot's advisory lock; yields a watch that fails when the lock's connection is lost."""
-    async with app.db.read() as connection:
-        waiting = False
-        while not await connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": BOT_LOCK}):
-            if not waiting:
-                log.info("bot_standby")
-            waiting = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), STANDBY_LOOK_S)
-            if stop.is_set():
-                break
-
-        async def watch() -> None:
-            while True:
-                await asyncio.sleep(SINGLETON_CHECK_S)
-                await connection.execute(sa.text("SELECT 1"))
-
-        try:
-            yield watch
-        finally:
-            with contextlib.suppress(Exception):
-                await connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+async def _singleton(app: App, stop: asyncio.Event) -> AsyncIterator[Singleton | None]:
+    """Hold the bot's lock; None when `stop` came before it was ours."""
+    lock = Singleton(app.db, BOT_LOCK)
+    try:
+        yield lock if await lock.acquire(stop) else None
+    finally:
+        await lock.release()
 
 
 @contextlib.asynccontextmanager

@@ -191,6 +191,14 @@ async def start(tx: AsyncConnection, turn_id: int, *, fence: int, now: datetime)
     return Turn(*row) if row else None
 
 
+async def unspend(tx: AsyncConnection, turn_id: int, *, fence: int) -> None:
+    """Take back the try that `start` counted, for a holder that stops for reasons of its own."""
+    await tx.execute(
+        sa.text("UPDATE turns SET attempts = attempts - 1 WHERE id = :id AND status = 'open' AND fence = :fence"),
+        {"id": turn_id, "fence": fence},
+    )
+
+
 async def widen(tx: AsyncConnection, turn_id: int, *, input_tokens: int, ready_at: datetime | None) -> None:
     """Make room for a message that joins a turn nobody has started; the later `ready_at` wins."""
     await tx.execute(
