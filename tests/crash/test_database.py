@@ -25,9 +25,7 @@ async def cut(database_url: str) -> int:
     return len(ended)
 
 
-async def test_connections_that_were_cut_while_idle_are_never_handed_out(
-    database: Database, database_url: str
-) -> None:
+async def test_connections_that_were_cut_while_idle_are_never_handed_out(database: Database, database_url: str) -> None:
     for _ in range(3):
         async with database.transaction() as first, database.read() as second:
             assert await first.scalar(ONE) == await second.scalar(ONE) == 1
