@@ -1,105 +1,47 @@
 """Previews: what a person sees while an answer is on its way. Lossy; the final answer never depends on them.
 
-    draft   sendMessageDraft in private chats, with Telegram's own stop button. `keep_on_stop` is set once there is text,
-            so that pressing stop does not blank the chat in the moment before what there is comes as a message; the
-            queue's line is not worth keeping.
+    draft   sendMessageDraft in private chats, with Telegram's own stop button. `keep_on_stop` is set once there is
+            text, so that pressing stop does not blank the chat in the moment before what there is comes as a message;
+            the queue's line is not worth keeping.
     edit    in groups, and where drafts are refused: a message that is edited, and that the final is edited into. An
             edit can be repeated without a double, and where it is refused the final goes as a new message. Its id is
             kept in Redis, so that a restarted bot still finds it.
     off     the chat action "typing", at most every 5 s.
 
-Nothing is shown for the first 3 s; then the place in the queue, refreshed. Text goes at once when it first arrives, then
-every max(1.2 s, open streams / 20), and again before a draft would vanish (30 s after its last change).
+Nothing is shown for the first 3 s; then the place in the queue, refreshed. Text goes at once when it first arrives,
+then every max(1.2 s, open streams / 20), and again before a draft would vanish (30 s after its last change).
 """
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 import structlog
-from aiogram.methods import EditMessageText, SendChatAction, SendMessage, SendMessageDraft, SendRichMessage
 from aiogram.methods import TelegramMethod as Method
-from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, Message, MessageEntity, ReplyParameters
+from aiogram.types import Message
 from redis.exceptions import RedisError
 
 from bot.budget import Lane
+from bot.preview_calls import TYPING, PreviewLimits, Render, Stream, as_edit, call_for
 from bot.refusals import Migrated, Refused, Unreachable
 from bot.sender import Sender, Superseded
 from inference.queue.ticket import Position
-from inference.streams import Applied, Mode, PreviewDelta, PreviewMeta, PreviewReader, Transcript
+from inference.streams import Applied, PreviewDelta, PreviewMeta, PreviewReader
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
 PreviewTarget = PreviewMeta
-Render = Callable[[str], tuple[str, list[MessageEntity]]]
 PositionOf = Callable[[int], Awaitable[Position | None]]
-_NO_LINK = LinkPreviewOptions(is_disabled=True)
-_TYPING = ("typing",)
 
 
 class Saying(Protocol):
     """What previews need of kit.words.Words."""
 
     def say(self, key: str, /, **arguments: Any) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewLimits:
-    """When previews go."""
-
-    interval_s: float = 1.2
-    edit_interval_s: float = 1.5  # edits every 0.5 s cost another bot a penalty of 126 s, every 1.5 s did not
-    group_interval_s: float = 5.0  # previews and finals share a group's 20 messages a minute
-    streams_per_s: float = 20.0
-    quiet_s: float = 3.0
-    queue_refresh_s: float = 18.0
-    heartbeat_s: float = 18.0  # 20 s at most, less the time that a preview waits for its turn
-    typing_s: float = 5.0
-    retry_s: float = 1.0  # after a preview that was passed over
-    position_timeout_s: float = 3.0
-    streams_max: int = 5_000
-    finished_max: int = 10_000
-    age_s_max: float = 30 * 60
-    drafts_refused_s: float = 3_600
-    drafts_refused_max: int = 10_000
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    meta: PreviewMeta
-    mode: Mode
-    opened_at: float
-    transcript: Transcript = field(default_factory=Transcript)
-    queue_line: str = ""  # "": no place in the queue, the model thinks
-    asked: tuple[Any, ...] = ()  # what the preview under way shows, in short
-    shown: tuple[Any, ...] = ()
-    shown_at: float = 0.0
-    pending: bool = False  # a preview waits in the sender or is under way
-    message_id: int | None = None
-    plain: bool = False  # Telegram refused the entities
-    failures: int = 0
-    dead: bool = False
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def turn_id(self) -> int:
-        return self.meta.draft_id
-
-    @property
-    def state(self) -> tuple[Any, ...]:
-        """What there is to show, in short: two equal states need no second call."""
-        if self.mode == "off":
-            return _TYPING
-        if self.transcript.text:
-            return ("text", self.transcript.fence, len(self.transcript.text))
-        if self.mode == "edit" and (self.meta.is_group or not self.queue_line):
-            return _TYPING
-        return ("queue", self.queue_line)
 
 
 class Previews:
@@ -121,7 +63,7 @@ class Previews:
         self._words = words
         self._position = position
         self.limits = limits or PreviewLimits()
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._streaming: set[int] = set()
         self._finished: OrderedDict[int, int | None] = OrderedDict()
         self._drafts_refused: OrderedDict[int, float] = OrderedDict()
@@ -185,7 +127,7 @@ class Previews:
         Only the first message of a turn takes the preview's place. Returns and raises as Sender.send does.
         """
         message_id = await self.finished(turn_id)
-        edit = None if message_id is None else _as_edit(call, message_id)
+        edit = None if message_id is None else as_edit(call, message_id)
         if edit is None:
             return await self._sender.send(call, lane=lane, chat_id=chat_id, is_group=is_group)
         try:
@@ -237,33 +179,34 @@ class Previews:
         if stream is not None and stream.transcript.replace(caught):
             self._grew(stream)
 
-    def _open(self, meta: PreviewMeta) -> _Stream | None:
+    def _open(self, meta: PreviewMeta) -> Stream | None:
+        self._drop_aged()
         if len(self._streams) >= self.limits.streams_max:
             return None
         mode = meta.mode
         if mode == "draft" and (meta.is_group or self._drafts_refused.get(meta.chat_id, 0.0) > time.monotonic()):
             mode = "edit"
-        stream = self._streams[meta.draft_id] = _Stream(meta, mode, time.monotonic())
+        stream = self._streams[meta.draft_id] = Stream(meta, mode, time.monotonic())
         return stream
 
-    def _grew(self, stream: _Stream) -> None:
+    def _grew(self, stream: Stream) -> None:
         if not stream.transcript.text:
             return
         if not stream.transcript.ended:
             self._streaming.add(stream.turn_id)
-        if not stream.pending and (stream.timer is None or stream.shown == stream.asked):
-            stream.asked = ()  # the timer from here on is for text that is not shown yet
+        if not stream.pending and not (stream.timer is not None and stream.text_planned):
             self._plan(stream)
 
     # -- when something goes out
 
-    def _plan(self, stream: _Stream) -> None:
+    def _plan(self, stream: Stream) -> None:
         """Set the timer for what this stream has to show next."""
         limits, now = self.limits, time.monotonic()
         state = stream.state
-        if state == _TYPING:
+        stream.text_planned = state[0] == "text" and state != stream.shown
+        if state == TYPING:
             due = stream.shown_at + max(limits.typing_s, len(self._streams) / limits.streams_per_s)
-        elif state[0] == "text" and state != stream.shown:
+        elif stream.text_planned:
             # The first text goes at once, whatever stood there before it.
             due = stream.shown_at + self._interval_s(stream) if stream.shown[:1] == ("text",) else now
         elif state[0] == "queue":
@@ -274,33 +217,34 @@ class Previews:
             return
         self._at(stream, due - now)
 
-    def _interval_s(self, stream: _Stream) -> float:
+    def _interval_s(self, stream: Stream) -> float:
         limits = self.limits
         base = limits.edit_interval_s if stream.mode == "edit" else limits.interval_s
         if stream.meta.is_group:
             base = max(base, limits.group_interval_s)
         return max(base, len(self._streaming) / limits.streams_per_s)
 
-    def _at(self, stream: _Stream, delay_s: float) -> None:
+    def _at(self, stream: Stream, delay_s: float) -> None:
         self._stop_timer(stream)
         if stream.dead or self._streams.get(stream.turn_id) is not stream:
             return
+        delay_s = max(delay_s, stream.not_before - time.monotonic())
         if delay_s <= 0:
             self._due(stream)
         else:
             stream.timer = asyncio.get_running_loop().call_later(delay_s, self._due, stream)
 
-    def _due(self, stream: _Stream) -> None:
+    def _due(self, stream: Stream) -> None:
         stream.timer = None
-        if time.monotonic() - stream.opened_at > self.limits.age_s_max:
-            self._drop(stream)
-        elif not stream.pending and (stream.mode == "off" or stream.transcript.text):
+        if stream.pending:
+            return
+        if stream.mode == "off" or stream.transcript.text:
             self._offer(stream)
-        elif not stream.pending:
-            stream.pending = True
+        elif not stream.placing:
+            stream.placing = True
             self._spawn(self._offer_place(stream))
 
-    async def _offer_place(self, stream: _Stream) -> None:
+    async def _offer_place(self, stream: Stream) -> None:
         place: Position | None = None
         try:
             async with asyncio.timeout(self.limits.position_timeout_s):
@@ -308,7 +252,7 @@ class Previews:
         except (RedisError, OSError, TimeoutError, Unavailable) as error:
             log.warning("preview_place_unknown", turn=stream.turn_id, error=type(error).__name__)
         finally:
-            stream.pending = False
+            stream.placing = False
         say = self._words(stream.meta.lang).say
         if place is None or place.position <= 0:
             stream.queue_line = ""
@@ -318,65 +262,22 @@ class Previews:
             )
         else:
             stream.queue_line = say("queue-position-only", position=place.position)
-        if self._streams.get(stream.turn_id) is stream:
+        if self._streams.get(stream.turn_id) is stream and not stream.pending and not stream.transcript.text:
             self._offer(stream)
 
-    def _offer(self, stream: _Stream) -> None:
+    def _offer(self, stream: Stream) -> None:
         stream.pending = True
         self._sender.preview(
             stream.meta.chat_id,
             stream.turn_id,
-            partial(self._make, stream),
+            partial(call_for, stream, self._render),
             is_group=stream.meta.is_group,
             done=partial(self._done, stream),
         )
 
-    def _make(self, stream: _Stream) -> Method[Any]:
-        """Build the call at the moment of sending."""
-        meta, state = stream.meta, stream.state
-        stream.asked = state
-        if state == _TYPING:
-            return SendChatAction(chat_id=meta.chat_id, action="typing")
-        has_text = state[0] == "text"
-        text, entities = self._render(stream.transcript.text) if has_text else (stream.queue_line, [])
-        if stream.plain:
-            entities = []
-        if stream.mode == "draft":
-            return SendMessageDraft(
-                chat_id=meta.chat_id,
-                draft_id=meta.draft_id,
-                text=text,
-                entities=entities or None,
-                parse_mode=None,
-                can_stop=True,
-                keep_on_stop=True if has_text else None,
-            )
-        # Only a draft may be empty: a beginning such as a lone heading mark renders to nothing.
-        text = text if text.strip() else "…"
-        if stream.message_id is not None:
-            return EditMessageText(
-                chat_id=meta.chat_id,
-                message_id=stream.message_id,
-                text=text,
-                entities=entities or None,
-                parse_mode=None,
-                link_preview_options=_NO_LINK,
-            )
-        reply_to = meta.reply_to_message_id
-        return SendMessage(
-            chat_id=meta.chat_id,
-            text=text,
-            entities=entities or None,
-            parse_mode=None,
-            link_preview_options=_NO_LINK,
-            reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
-            if reply_to is not None
-            else None,
-        )
-
     # -- what came of it
 
-    def _done(self, stream: _Stream, result: Any, problem: Exception | None) -> None:
+    def _done(self, stream: Stream, result: Any, problem: Exception | None) -> None:
         stream.pending = False
         if problem is None:
             stream.failures = 0
@@ -386,22 +287,22 @@ class Previews:
                 self._spawn(self._remember_message(stream, result.message_id))
             self._plan(stream)
         elif isinstance(problem, Superseded):
-            self._at(stream, self.limits.retry_s)
+            self._pause(stream, self.limits.retry_s)
         elif isinstance(problem, Refused):
             self._refused(stream, problem)
         elif isinstance(problem, Unavailable):
             stream.failures += 1
-            if stream.mode == "edit" and stream.message_id is None and stream.asked != _TYPING:
+            if stream.mode == "edit" and stream.message_id is None and stream.asked != TYPING:
                 # The message may stand in the chat without our knowing its id; another one would double it.
                 stream.mode = "off"
-            self._at(stream, min(self.limits.heartbeat_s, self._interval_s(stream) * 2.0**stream.failures))
+            self._pause(stream, min(self.limits.heartbeat_s, self._interval_s(stream) * 2.0**stream.failures))
         else:
             stream.dead = True
             self._streaming.discard(stream.turn_id)
             if not isinstance(problem, Unreachable | Migrated):
                 log.error("preview_given_up", turn=stream.turn_id, error=type(problem).__name__)
 
-    def _refused(self, stream: _Stream, refused: Refused) -> None:
+    def _refused(self, stream: Stream, refused: Refused) -> None:
         if refused.is_about_entities and not stream.plain:
             stream.plain = True
         elif stream.mode == "draft":
@@ -418,7 +319,11 @@ class Previews:
             return
         self._at(stream, 0.0)
 
-    async def _remember_message(self, stream: _Stream, message_id: int) -> None:
+    def _pause(self, stream: Stream, seconds: float) -> None:
+        stream.not_before = time.monotonic() + seconds
+        self._at(stream, seconds)
+
+    async def _remember_message(self, stream: Stream, message_id: int) -> None:
         try:
             await self._reader.remember_message(stream.turn_id, stream.meta, message_id)
         except (RedisError, OSError) as error:
@@ -426,7 +331,13 @@ class Previews:
 
     # -- bookkeeping
 
-    def _drop(self, stream: _Stream) -> None:
+    def _drop_aged(self) -> None:
+        """Let go of turns that were never finished here; the dict is in order of opening."""
+        aged_before = time.monotonic() - self.limits.age_s_max
+        while self._streams and (oldest := next(iter(self._streams.values()))).opened_at < aged_before:
+            self._drop(oldest)
+
+    def _drop(self, stream: Stream) -> None:
         self._stop_timer(stream)
         self._streams.pop(stream.turn_id, None)
         self._streaming.discard(stream.turn_id)
@@ -435,7 +346,7 @@ class Previews:
         _bounded(self._finished, self.limits.finished_max)
         self._finished[turn_id] = message_id
 
-    def _stop_timer(self, stream: _Stream) -> None:
+    def _stop_timer(self, stream: Stream) -> None:
         if stream.timer is not None:
             stream.timer.cancel()
             stream.timer = None
@@ -449,25 +360,3 @@ class Previews:
 def _bounded(kept: "OrderedDict[int, Any]", length_max: int) -> None:
     if len(kept) >= length_max:
         kept.popitem(last=False)
-
-
-def _as_edit(call: Method[Any], message_id: int) -> EditMessageText | None:
-    """The edit that turns the preview into `call`'s message; None for what an edit cannot say."""
-    keyboard = getattr(call, "reply_markup", None)
-    if keyboard is not None and not isinstance(keyboard, InlineKeyboardMarkup):
-        return None
-    if isinstance(call, SendRichMessage):
-        return EditMessageText(
-            chat_id=call.chat_id, message_id=message_id, rich_message=call.rich_message, reply_markup=keyboard
-        )
-    if isinstance(call, SendMessage):
-        return EditMessageText(
-            chat_id=call.chat_id,
-            message_id=message_id,
-            text=call.text,
-            entities=call.entities,
-            parse_mode=call.parse_mode,
-            link_preview_options=call.link_preview_options,
-            reply_markup=keyboard,
-        )
-    return None

@@ -265,6 +265,10 @@ class PreviewReader:
         raw: Any = await self._redis.hget(turn_key(turn_id), "p")  # type: ignore[misc]
         return None if raw is None else int(raw)
 
+    async def forget_message(self, turn_id: int) -> None:
+        """Forgets that id: the message is the final now. Raises redis errors."""
+        await self._redis.hdel(turn_key(turn_id), "p")  # type: ignore[misc]
+
 
 def _text(value: bytes | str) -> str:
     return value if isinstance(value, str) else value.decode()
