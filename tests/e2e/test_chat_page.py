@@ -29,7 +29,7 @@ from aiogram.types import (
     PreCheckoutQuery,
     ReplyKeyboardMarkup,
 )
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, WebSocketRoute, async_playwright, expect
 
 from sandbox.telegram import chats
 from sandbox.telegram.server import Running, start
@@ -567,6 +567,32 @@ async def test_the_page_goes_on_after_the_server_was_away(stand: Stand, tmp_path
     finally:
         await bot.session.close()
         await running.close()
+
+
+async def test_a_cut_socket_is_resumed_without_reading_everything_again(stand: Stand) -> None:
+    who = await stand.person("Ron", started=True)
+    await who.send("before")
+    sockets: list[WebSocketRoute] = []
+    reads: list[str] = []
+
+    def connect(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    async with stand.page(at(who)) as page:
+        await page.route_web_socket(re.compile("/_control/events"), connect)
+        await page.reload()
+        column = phone(page, who)
+        await expect(page.locator(".offline")).to_be_hidden()
+        await stand.bench.bot.send_message(who.id, "first")
+        await expect(column.locator(".row.peer .text")).to_have_text("first")
+        page.on("request", lambda request: reads.append(request.url) if "/messages" in request.url else None)
+        await sockets[0].close()
+        await stand.bench.bot.send_message(who.id, "second")
+        await expect(column.locator(".row.peer .text").last).to_have_text("second")
+        await expect(column.locator(".row")).to_have_count(3)
+        assert len(sockets) == 2
+        assert not reads
 
 
 async def test_at_phone_width_one_chat_is_shown_and_the_list_switches(stand: Stand) -> None:

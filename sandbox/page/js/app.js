@@ -9,7 +9,7 @@ import { closeMenu, openMenu } from "./overlay.js";
 import { addPerson, openAddPerson, personForm } from "./people.js";
 import { keep, prefs } from "./prefs.js";
 import { Rail } from "./rail.js";
-import { groupsOf, store, watch } from "./store.js";
+import { groupsOf, isMember, store, watch } from "./store.js";
 import { Tools } from "./tools.js";
 import { t } from "./words.js";
 
@@ -27,8 +27,13 @@ let rail = null;
 let tools = null;
 let stage = null;
 
-const exists = ({ person, chat }) =>
-  store.persons.has(person) && (person === chat || groupsOf(person).some((group) => group.id === chat));
+const exists = ({ person, chat }) => store.persons.has(person) && (person === chat || isMember(store.groups.get(chat), person));
+
+/** Where a phone goes on when its group became a supergroup. */
+function successor(item) {
+  const next = store.groups.get(store.groups.get(item.chat)?.migrated_to); // it may be heard of a moment later
+  return next && isMember(next, item.person) ? { person: item.person, chat: next.id } : item;
+}
 
 function remember() {
   prefs.columns = columns;
@@ -145,6 +150,9 @@ function nothingOpen() {
 
 /** Brings the phones on screen to what `columns` says, keeping those that stay. */
 function arrange() {
+  const moved = columns.map(successor);
+  active = keyOf(moved.find((_, at) => keyOf(columns[at]) === active) || { person: 0, chat: 0 });
+  columns = moved.filter((item, at) => moved.findIndex((other) => keyOf(other) === keyOf(item)) === at);
   if (columns.length && !columns.every(exists)) [lost, lostAt] = [columns, performance.now()];
   columns = columns.filter(exists);
   if (!columns.some((item) => keyOf(item) === active)) active = columns.length ? keyOf(columns[0]) : "";
@@ -192,7 +200,7 @@ function readAnew() {
   const linked = fromHash();
   if (!columns.length) {
     columns = (prefs.columns || []).filter((item) => item && exists(item));
-    if (!columns.length) columns = firstColumns();
+    if (!columns.length && !(linked && exists(linked))) columns = firstColumns();
     active = columns.length ? keyOf(columns[Math.min(prefs.active, columns.length - 1)]) : "";
   }
   if (linked && exists(linked)) {
@@ -214,7 +222,7 @@ function someoneCame() {
   const back = performance.now() - lostAt < LOST_MS ? lost.filter(exists) : [];
   if (back.length > columns.length) columns = back;
   else if (!columns.length) columns = firstColumns();
-  else return;
+  else if (columns.every((item) => successor(item) === item)) return;
   arrange();
 }
 watch("persons", someoneCame);

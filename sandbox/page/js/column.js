@@ -10,12 +10,11 @@ import { avatar, copy } from "./message.js";
 import { alertBox, confirm, openMenu, openSheet, toast } from "./overlay.js";
 import { openWallet } from "./pay.js";
 import { openEditPerson } from "./people.js";
-import { groupsOf, inLanguage, openChat, standing, store, watch } from "./store.js";
+import { groupsOf, inLanguage, isMember, openChat, standing, store, watch } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { plural, t } from "./words.js";
 
 const ACTION_MS = 5000;
-const PRESENT = new Set(["creator", "administrator", "member"]);
 const ACTIONS = { record_voice: "recording", upload_voice: "uploading", upload_photo: "uploading", upload_document: "uploading" };
 
 /** A phone for {person, chat}. `frame` is the page: openColumn, closeColumn, showList, chooseColumn. */
@@ -137,23 +136,21 @@ export class Column {
       return;
     }
     this.status.classList.remove("busy");
-    if (this.group) this.status.textContent = plural("nMembers", this.group.members.filter((member) => PRESENT.has(member.status)).length);
+    if (this.group) this.status.textContent = plural("nMembers", this.group.members.filter((member) => isMember(this.group, member.id)).length);
     else this.status.textContent = t(this.person?.blocked ? "blockedBot" : "bot");
   }
 
   refresh() {
     if (!this.person) return;
-    const next = store.groups.get(this.group?.migrated_to); // it may be heard of a moment later
-    if (next && PRESENT.has(standing(next, this.ctx.person))) {
-      this.frame.replaceColumn(this.key, this.ctx.person, next.id);
-      return;
-    }
-    this.node.setAttribute("aria-label", `${personName(this.person)} · ${this.title}`);
-    this.showWho();
-    this.showHead();
     this.showFoot();
     this.showAction();
     this.showIntro();
+    const shape = JSON.stringify([this.person, this.title, groupsOf(this.ctx.person).length]);
+    if (shape === this.shape) return; // what has the focus is not drawn anew without need
+    this.shape = shape;
+    this.node.setAttribute("aria-label", `${personName(this.person)} · ${this.title}`);
+    this.showWho();
+    this.showHead();
   }
 
   showWho() {
@@ -198,7 +195,7 @@ export class Column {
   showFoot() {
     const { person, group } = this;
     let kind = "write";
-    if (group && !PRESENT.has(standing(group, person.id))) kind = "outside";
+    if (group && !isMember(group, person.id)) kind = "outside";
     else if (!group && person.blocked) kind = "blocked";
     else if (!group && this.chat.loaded && !this.chat.messages.length && !person.started) kind = "start";
     if (this.footKind === kind) return;

@@ -43,9 +43,9 @@ function follow(since, check) {
         seq = Math.max(seq, event.seq);
         return;
       }
-      if (event.seq <= seq) return;
+      if (event.seq >= seq) anchor = { seq: event.seq, at: event.at };
+      if (event.seq <= seq) return; // what was read already holds it
       seq = event.seq;
-      anchor = { seq: event.seq, at: event.at };
       apply(event);
     };
     socket.addEventListener("open", () => {
@@ -70,7 +70,7 @@ export async function live() {
       } else {
         await readAnew();
         known = true;
-        await follow(seq, null);
+        await follow(Math.max(0, seq - 1), null); // from the last event on, so that there is an anchor at once
       }
     } catch {
       // The server is away; the next round tries again.

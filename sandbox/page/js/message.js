@@ -146,16 +146,18 @@ export function messageRow(messages, ctx, flags) {
   const inGroup = ctx.chat < 0;
   const sender = inGroup && !own ? senderName(message) : null;
   const senderId = message.sender_chat?.id ?? message.from?.id;
+  const captioned = messages.find((item) => item.caption);
+  const photoOnly = message.photo && !captioned && !message.sandbox?.reactions.length;
+  const body = messages.length > 1 ? album(messages, ctx) : media(message, ctx);
+  const text = words(captioned || message, ctx);
   const content = [
     sender && flags.first ? h("div", { class: `sender ink-${hash(senderId) % TINTS}` }, sender) : null,
     quoteOf(message, ctx),
-    messages.length > 1 ? album(messages, ctx) : media(message, ctx),
-    words(messages.find((item) => item.caption) || message, ctx),
+    body,
+    text || (body ? null : h("p", { class: "unsupported" }, t("serviceOther"))),
     meta(messages.at(-1)),
     reactions(message, ctx),
   ];
-  const captioned = messages.find((item) => item.caption);
-  const photoOnly = message.photo && !captioned && !message.sandbox?.reactions.length;
   const classes = ["bubble", bare(message) && "bare", message.photo && "with-photo", photoOnly && "photo-only", message.rich_message && "with-rich"];
   const bubble = h("div", { class: classes.filter(Boolean).join(" ") }, content);
   const block = h("div", { class: "block" }, h("div", { class: "line" }, bubble, withActions(bubble, message, ctx)), inlineKeyboard(message, ctx));

@@ -16,6 +16,9 @@ export class Rail {
     this.frame = frame;
     this.list = h("nav", { class: "rail-list", "aria-label": t("openList") });
     this.node = h("aside", { class: "rail" }, this.brand(), this.list, this.adders(), this.tools());
+    this.node.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") frame.hideList();
+    });
     this.ends = ["persons", "groups", "bot", "preview"].map((topic) => watch(topic, () => this.soon()));
     this.show();
   }
@@ -83,7 +86,9 @@ export class Rail {
       this.entry(person, person.id, false),
       ...groupsOf(person.id).map((group) => this.entry(person, group.id, true, group)),
     ]);
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     fill(this.list, h("h2", { class: "rail-title" }, t("people")), entries);
+    if (focused) entries.find((entry) => entry.dataset.key === focused)?.focus();
   }
 
   entry(person, chat, isGroup, group) {
@@ -105,7 +110,7 @@ export class Rail {
         unread ? h("span", { class: "unread-dot", "aria-hidden": "true" }) : null,
       ],
       () => this.frame.openColumn(person.id, chat),
-      { "aria-label": label, "aria-current": this.frame.isOpen(key) ? "true" : null },
+      { "aria-label": label, "aria-current": this.frame.isOpen(key) ? "true" : null, data: { key } },
     );
   }
 }

@@ -6,6 +6,8 @@ const FIRST_PAGE = 100;
 const WHOLE_CHAT = 2000; // the sandbox keeps no more in one chat
 const ANSWERS_MAX = 200;
 
+const PRESENT = new Set(["creator", "administrator", "member"]);
+
 const watchers = new Map();
 
 export const store = {
@@ -196,10 +198,11 @@ export async function readAll() {
 
 /** Groups that a person is in, those that became supergroups left out. */
 export function groupsOf(personId) {
-  return [...store.groups.values()].filter(
-    (group) => !group.migrated_to && ["creator", "administrator", "member"].includes(standing(group, personId)),
-  );
+  return [...store.groups.values()].filter((group) => !group.migrated_to && isMember(group, personId));
 }
+
+/** Whether the person is in the group (which may be unknown). */
+export const isMember = (group, personId) => Boolean(group) && PRESENT.has(standing(group, personId));
 
 export const standing = (group, userId) => group.members.find((member) => member.id === userId)?.status || "left";
 
