@@ -31,6 +31,7 @@ class SenderLimits:
     queue_chat_max: int = 100
     broadcasts_max: int = 1_000
     previews_max: int = 5_000
+    previews_chat_max: int = 4  # of different keys: a growing answer, a reaction
     forgotten_max: int = 10_000
     attempts_max: int = 5
     refusals_max: int = 20
@@ -73,7 +74,7 @@ class Chat:
     ordered: deque[Ticket] = field(default_factory=deque)
     finals: int = 0  # of `ordered`: a notice in front of a final goes with the final's right
     broadcasts: deque[Ticket] = field(default_factory=deque)
-    preview: Preview | None = None
+    previews: dict[Hashable, Preview] = field(default_factory=dict)  # in order of their keys' arrival
     busy: bool = False
     free_at: float = 0.0
     placed: tuple[Lane, int] | None = None  # the heap entry that counts
@@ -82,7 +83,7 @@ class Chat:
     def lane(self) -> Lane | None:
         if self.ordered:
             return Lane.FINAL if self.finals else Lane.NOTICE
-        if self.preview is not None:
+        if self.previews:
             return Lane.PREVIEW
         return Lane.BROADCAST if self.broadcasts else None
 
@@ -140,9 +141,11 @@ class Lanes:
         return True
 
     def offer(self, chat: Chat, preview: Preview) -> Preview | None:
-        """Puts a preview into the chat's slot; answers the one that it replaced."""
-        replaced = self._empty_slot(chat)
-        chat.preview = preview
+        """Lets a preview wait in place of the one of its key; answers the one that waits no more."""
+        replaced = chat.previews.get(preview.key)
+        if replaced is None and len(chat.previews) >= self.limits.previews_chat_max:
+            replaced = self._pop(chat, next(iter(chat.previews)))
+        chat.previews[preview.key] = preview
         self._previews[preview.key] = chat
         self.place(chat)
         return replaced
@@ -155,7 +158,7 @@ class Lanes:
         chat = self._previews.get(key)
         if chat is None:
             return None
-        dropped = self._empty_slot(chat)
+        dropped = self._pop(chat, key)
         if chat.placed is not None and chat.placed[0] is not chat.lane:
             chat.placed = None
         self.place(chat)
@@ -166,16 +169,19 @@ class Lanes:
         for queue in (chat.ordered, chat.broadcasts):
             while queue and queue[0].turn.done():
                 self._counted(chat, queue.popleft(), -1)
-        if chat.ordered or chat.preview is None:
+        if chat.ordered or not chat.previews:
             if chat.lane is None:
                 return None
             ticket = (chat.ordered or chat.broadcasts).popleft()
             self._counted(chat, ticket, -1)
             return ticket
-        return self._empty_slot(chat)
+        return self._pop(chat, next(iter(chat.previews)))
 
-    def place(self, chat: Chat) -> None:
-        """Puts the chat where its best message belongs, if it has one and no call to it is under way."""
+    def place(self, chat: Chat, wait_s: float = 0.0) -> None:
+        """Puts the chat where its best message belongs, if it has one and no call to it is under way.
+
+        `wait_s` holds for this lane alone: a better message that comes meanwhile has other budgets.
+        """
         lane = None if chat.busy else chat.lane
         if lane is None:
             chat.placed = None
@@ -185,7 +191,7 @@ class Lanes:
             return
         self._sequence += 1
         chat.placed = (lane, self._sequence)
-        heapq.heappush(self._heaps[lane], (max(chat.free_at, time.monotonic()), self._sequence, chat))
+        heapq.heappush(self._heaps[lane], (max(chat.free_at, time.monotonic() + wait_s), self._sequence, chat))
         self._wake()
 
     def first(self, lane: Lane) -> tuple[float, Chat] | None:
@@ -207,11 +213,9 @@ class Lanes:
             heap.clear()
         return tickets
 
-    def _empty_slot(self, chat: Chat) -> Preview | None:
-        preview, chat.preview = chat.preview, None
-        if preview is not None:
-            del self._previews[preview.key]
-        return preview
+    def _pop(self, chat: Chat, key: Hashable) -> Preview:
+        del self._previews[key]
+        return chat.previews.pop(key)
 
     def _counted(self, chat: Chat, ticket: Ticket, change: int) -> None:
         self.queued[ticket.lane] += change

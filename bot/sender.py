@@ -1,7 +1,7 @@
 """The sender: everything that Forma sends to a chat goes through this one scheduler of the bot process.
 
     send()      a chat's queue: finals and notices, first in first out ──┐
-    preview()   a chat's one slot: the latest wins ──────────────────────┼── lane, readiness, budgets ──► Telegram
+    preview()   a chat's slots, one a key: the latest wins ──────────────┼── lane, readiness, budgets ──► Telegram
     send()      a chat's broadcasts ─────────────────────────────────────┘
     answer()    ─────────────────────────────────────────────────────────────────────────────────────► Telegram
 
@@ -165,7 +165,7 @@ class Sender:
     ) -> None:
         """Shows something lossy when the budgets allow; never raises, never waits.
 
-        One preview waits per chat; a newer one takes its place. `make` is asked at the moment of sending, so that the
+        One preview waits per key; a newer one takes its place. `make` is asked at the moment of sending, so that the
         newest text goes; None sends nothing. `done(result, error)` is told once how it ended: the error is Superseded
         when it was not shown, else as send() raises. A key that was forgotten is not shown any more.
         """
@@ -240,9 +240,9 @@ class Sender:
                 self._start(chat)
                 return 0
             if grant.chat_wait_s > 0:
-                chat.free_at = max(chat.free_at, now + grant.chat_wait_s)
-                chat.placed = None
-                self._lanes.place(chat)
+                if chat.placed is not None and chat.placed[0] is lane:  # else something better came meanwhile
+                    chat.placed = None
+                    self._lanes.place(chat, grant.chat_wait_s)
                 return 0
             # Later lanes leave more of the whole's budget untouched, so they would wait longer still.
             return grant.all_wait_s if soonest is None else min(soonest, grant.all_wait_s)
