@@ -27,7 +27,8 @@ let rail = null;
 let tools = null;
 let stage = null;
 
-const exists = ({ person, chat }) => store.persons.has(person) && (person === chat || isMember(store.groups.get(chat), person));
+const exists = ({ person, chat }) =>
+  store.persons.has(person) && (person === chat || isMember(store.groups.get(chat), person));
 
 /** Where a phone goes on when its group became a supergroup. */
 function successor(item) {
@@ -37,7 +38,10 @@ function successor(item) {
 
 function remember() {
   prefs.columns = columns;
-  prefs.active = Math.max(0, columns.findIndex((item) => keyOf(item) === active));
+  prefs.active = Math.max(
+    0,
+    columns.findIndex((item) => keyOf(item) === active),
+  );
   keep();
   const current = columns[prefs.active];
   const hash = current ? `#person=${current.person}&chat=${current.chat}` : "";
@@ -107,7 +111,11 @@ export const frame = {
       checked: active.startsWith(`${person.id}:`),
       act: () => frame.openColumn(person.id, person.id),
     }));
-    const add = { label: t("addPerson"), icon: "plus", act: () => openAddPerson(document.body, (person) => frame.openColumn(person.id, person.id)) };
+    const add = {
+      label: t("addPerson"),
+      icon: "plus",
+      act: () => openAddPerson(document.body, (person) => frame.openColumn(person.id, person.id)),
+    };
     openMenu({ anchor }, [...people, add], t("switchPerson"));
   },
   showList() {
@@ -139,13 +147,34 @@ export const frame = {
 };
 
 function welcome() {
-  const form = personForm(null, t("add"), (fields) => addPerson(fields, (person) => frame.openColumn(person.id, person.id), document.body));
-  return h("div", { class: "welcome" }, mark(56), h("h2", {}, t("welcomeTitle")), h("p", {}, t("welcomeText")), h("p", { class: "welcome-note" }, t("simulatedLong")), form);
+  const form = personForm(null, t("add"), (fields) =>
+    addPerson(fields, (person) => frame.openColumn(person.id, person.id), document.body),
+  );
+  return h(
+    "div",
+    { class: "welcome" },
+    mark(56),
+    h("h2", {}, t("welcomeTitle")),
+    h("p", {}, t("welcomeText")),
+    h("p", { class: "welcome-note" }, t("simulatedLong")),
+    form,
+  );
 }
 
 function nothingOpen() {
-  const list = h("button", { type: "button", class: "button primary narrow-only", on: { click: frame.showList } }, t("openList"));
-  return h("div", { class: "welcome quiet" }, icon("group", 40), h("h2", {}, t("pickTitle")), h("p", {}, t("pickText")), list);
+  const list = h(
+    "button",
+    { type: "button", class: "button primary narrow-only", on: { click: frame.showList } },
+    t("openList"),
+  );
+  return h(
+    "div",
+    { class: "welcome quiet" },
+    icon("group", 40),
+    h("h2", {}, t("pickTitle")),
+    h("p", {}, t("pickText")),
+    list,
+  );
 }
 
 /** Brings the phones on screen to what `columns` says, keeping those that stay. */
@@ -189,7 +218,12 @@ function rebuild() {
   document.documentElement.lang = prefs.lang;
   rail = new Rail(frame);
   stage = h("main", { class: "stage" });
-  const offline = h("div", { class: "offline", role: "status", hidden: store.connected }, h("span", { class: "spinner" }), t("unreachable"));
+  const offline = h(
+    "div",
+    { class: "offline", role: "status", hidden: store.connected },
+    h("span", { class: "spinner" }),
+    t("unreachable"),
+  );
   const veil = h("div", { class: "veil", on: { click: frame.hideList } });
   fill(root, rail.node, stage, veil, offline);
   arrange();

@@ -68,7 +68,10 @@ export class Tray {
   }
 
   show() {
-    fill(this.list, this.items.map((item) => this.card(item)));
+    fill(
+      this.list,
+      this.items.map((item) => this.card(item)),
+    );
     this.node.hidden = !this.items.length;
     this.option.hidden = !this.items.some((item) => item.kind === "photo");
     this.changed();
@@ -76,8 +79,15 @@ export class Tray {
 
   card(item) {
     const asPhoto = item.kind === "photo" && this.asPhotos.checked;
-    const picture = asPhoto ? h("img", { src: item.url, alt: "" }) : h("span", { class: "tray-icon" }, icon(item.kind === "voice" ? "voice" : "file", 22));
-    const words = h("span", { class: "tray-words" }, h("strong", {}, item.file.name || t("voice")), h("small", {}, size(item.file.size)));
+    const picture = asPhoto
+      ? h("img", { src: item.url, alt: "" })
+      : h("span", { class: "tray-icon" }, icon(item.kind === "voice" ? "voice" : "file", 22));
+    const words = h(
+      "span",
+      { class: "tray-words" },
+      h("strong", {}, item.file.name || t("voice")),
+      h("small", {}, size(item.file.size)),
+    );
     const drop = button("tray-remove", t("removeFile", { name: item.file.name }), icon("close", 14), () => {
       if (item.url) URL.revokeObjectURL(item.url);
       this.items = this.items.filter((other) => other !== item);
@@ -98,7 +108,12 @@ export class Tray {
       const kind = real(this.items[0]);
       const alone = kind === "voice";
       const batch = alone ? [this.items[0]] : this.items.filter((item) => real(item) === kind);
-      await upload(this.ctx, kind, batch.map((item) => item.file), words);
+      await upload(
+        this.ctx,
+        kind,
+        batch.map((item) => item.file),
+        words,
+      );
       words = "";
       for (const item of batch) if (item.url) URL.revokeObjectURL(item.url);
       this.items = this.items.filter((item) => !batch.includes(item));
@@ -119,7 +134,9 @@ export async function record(ctx, host, ended) {
     ended();
     return;
   }
-  const wanted = ["audio/ogg;codecs=opus", "audio/webm;codecs=opus", "audio/mp4"].find((type) => MediaRecorder.isTypeSupported(type));
+  const wanted = ["audio/ogg;codecs=opus", "audio/webm;codecs=opus", "audio/mp4"].find((type) =>
+    MediaRecorder.isTypeSupported(type),
+  );
   const recorder = new MediaRecorder(stream, wanted ? { mimeType: wanted } : undefined);
   const parts = [];
   const began = performance.now();
@@ -153,7 +170,9 @@ export async function record(ctx, host, ended) {
     "div",
     { class: "record-bar", role: "group", "aria-label": t("recordingNow") },
     button("icon-button", t("cancel"), icon("trash"), () => finish(false)),
-    h("span", { class: "record-dot", "aria-hidden": "true" }), time, h("span", { class: "record-words" }, t("recordingNow")),
+    h("span", { class: "record-dot", "aria-hidden": "true" }),
+    time,
+    h("span", { class: "record-words" }, t("recordingNow")),
     button("send-button", t("send"), icon("send", 22), () => finish(true)),
   );
   host.append(bar);

@@ -64,7 +64,12 @@ function mark(item) {
 function make(item, label, ctx, body) {
   const classes = ["key", STYLES.has(item.style) && `key-${item.style}`, item.pay && "key-pay"].filter(Boolean);
   const off = item.disabled !== undefined && item.disabled !== null;
-  const node = h("button", { type: "button", class: classes.join(" "), disabled: off }, h("span", { class: "key-label" }, label), mark(item));
+  const node = h(
+    "button",
+    { type: "button", class: classes.join(" "), disabled: off },
+    h("span", { class: "key-label" }, label),
+    mark(item),
+  );
   if (!off) node.addEventListener("click", () => press(node, item, ctx, body));
   return node;
 }
@@ -76,19 +81,29 @@ export function inlineKeyboard(message, ctx) {
   let index = 0;
   const paid = message.sandbox?.paid_by?.includes(ctx.person);
   const lines = rows.map((row) =>
-    h("div", { class: "keys-row" }, row.map((item) => {
-      const body = { message_id: message.message_id, button: index };
-      index += 1;
-      const label = item.pay && paid ? `✓ ${t("paid")}` : item.text;
-      return make(item, label, ctx, body);
-    })),
+    h(
+      "div",
+      { class: "keys-row" },
+      row.map((item) => {
+        const body = { message_id: message.message_id, button: index };
+        index += 1;
+        const label = item.pay && paid ? `✓ ${t("paid")}` : item.text;
+        return make(item, label, ctx, body);
+      }),
+    ),
   );
   return h("div", { class: "keys" }, lines);
 }
 
 /** Buttons inside a rich message; they are pressed by their data, having no place in a keyboard. */
 export function richButtons(items, ctx, className) {
-  const label = (value) => (typeof value === "string" ? value : [value].flat().map((part) => part.text ?? part).join(""));
+  const label = (value) =>
+    typeof value === "string"
+      ? value
+      : [value]
+          .flat()
+          .map((part) => part.text ?? part)
+          .join("");
   const nodes = items.map((item) =>
     make(item, label(item.text), ctx, { message_id: ctx.messageId, data: item.callback_data }),
   );

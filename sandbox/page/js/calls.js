@@ -18,14 +18,32 @@ export class CallLog {
   constructor() {
     this.since = null;
     this.calls = [];
-    this.filter = h("input", { type: "search", class: "calls-filter", placeholder: t("callsFilter"), "aria-label": t("callsFilter"), spellcheck: "false", on: { input: () => this.redraw() } });
-    this.polls = h("input", { type: "checkbox", checked: prefs.showPolls, on: { change: () => {
-      prefs.showPolls = this.polls.checked;
-      keep();
-      this.redraw();
-    } } });
+    this.filter = h("input", {
+      type: "search",
+      class: "calls-filter",
+      placeholder: t("callsFilter"),
+      "aria-label": t("callsFilter"),
+      spellcheck: "false",
+      on: { input: () => this.redraw() },
+    });
+    this.polls = h("input", {
+      type: "checkbox",
+      checked: prefs.showPolls,
+      on: {
+        change: () => {
+          prefs.showPolls = this.polls.checked;
+          keep();
+          this.redraw();
+        },
+      },
+    });
     this.list = h("ol", { class: "calls" });
-    this.node = h("div", { class: "calls-part" }, h("div", { class: "calls-tools" }, this.filter, h("label", { class: "choice" }, this.polls, t("callsPolls"))), this.list);
+    this.node = h(
+      "div",
+      { class: "calls-part" },
+      h("div", { class: "calls-tools" }, this.filter, h("label", { class: "choice" }, this.polls, t("callsPolls"))),
+      this.list,
+    );
     this.end = watch("call", () => this.soon());
     this.read();
   }
@@ -82,17 +100,32 @@ export class CallLog {
   }
 
   entry(call) {
-    const result = call.ok ? h("span", { class: "call-ok" }, "200") : h("span", { class: "call-bad" }, call.error?.error_code ?? "—");
+    const result = call.ok
+      ? h("span", { class: "call-ok" }, "200")
+      : h("span", { class: "call-bad" }, call.error?.error_code ?? "—");
     const details = h(
       "details",
       { class: call.ok ? "call" : "call failed" },
-      h("summary", {}, result, h("span", { class: "call-method" }, call.method), call.fault ? h("span", { class: "call-fault" }, call.fault) : null,
-        h("span", { class: "call-time" }, seconds(call.at))),
+      h(
+        "summary",
+        {},
+        result,
+        h("span", { class: "call-method" }, call.method),
+        call.fault ? h("span", { class: "call-fault" }, call.fault) : null,
+        h("span", { class: "call-time" }, seconds(call.at)),
+      ),
     );
     details.addEventListener("toggle", () => {
       if (!details.open || details.querySelector(".json")) return;
       const part = (title, value) => [h("h4", {}, title), h("pre", { class: "json", tabindex: "0" }, pretty(value))];
-      details.append(h("div", { class: "call-body" }, part(t("request"), call.params), part(t("response"), call.ok ? call.result : call.error)));
+      details.append(
+        h(
+          "div",
+          { class: "call-body" },
+          part(t("request"), call.params),
+          part(t("response"), call.ok ? call.result : call.error),
+        ),
+      );
     });
     return h("li", {}, details);
   }

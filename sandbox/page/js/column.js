@@ -15,7 +15,12 @@ import { Timeline } from "./timeline.js";
 import { plural, t } from "./words.js";
 
 const ACTION_MS = 5000;
-const ACTIONS = { record_voice: "recording", upload_voice: "uploading", upload_photo: "uploading", upload_document: "uploading" };
+const ACTIONS = {
+  record_voice: "recording",
+  upload_voice: "uploading",
+  upload_photo: "uploading",
+  upload_document: "uploading",
+};
 
 /** A phone for {person, chat}. `frame` is the page: openColumn, closeColumn, showList, chooseColumn. */
 export class Column {
@@ -34,7 +39,12 @@ export class Column {
     this.drop = h("div", { class: "drop", hidden: true }, h("span", {}, icon("attach", 26), t("dropHere")));
     this.timeline.node.prepend(this.intro);
     this.phone.append(this.head, this.timeline.node, this.footer, this.drop);
-    this.node = h("section", { class: "column", data: { key: this.key }, on: { focusin: () => frame.activate(this.key) } }, this.who, this.phone);
+    this.node = h(
+      "section",
+      { class: "column", data: { key: this.key }, on: { focusin: () => frame.activate(this.key) } },
+      this.who,
+      this.phone,
+    );
     this.ends = [
       watch("persons", (changed) => changed.id === person && this.refresh()),
       watch("groups", () => this.refresh()),
@@ -55,7 +65,8 @@ export class Column {
       host: this.phone,
       anonymous: false,
       messages: () => this.chat.messages,
-      fail: (error) => toast(this.phone, t("failed", { words: error.status === 0 ? t("noConnection") : error.message })),
+      fail: (error) =>
+        toast(this.phone, t("failed", { words: error.status === 0 ? t("noConnection") : error.message })),
       copy: (text) => copy(this.phone, text),
       openLink: (url, ask) => openLink(ctx, url, ask),
       reply: (message) => this.composer?.reply(message),
@@ -136,7 +147,11 @@ export class Column {
       return;
     }
     this.status.classList.remove("busy");
-    if (this.group) this.status.textContent = plural("nMembers", this.group.members.filter((member) => isMember(this.group, member.id)).length);
+    if (this.group)
+      this.status.textContent = plural(
+        "nMembers",
+        this.group.members.filter((member) => isMember(this.group, member.id)).length,
+      );
     else this.status.textContent = t(this.person?.blocked ? "blockedBot" : "bot");
   }
 
@@ -156,27 +171,52 @@ export class Column {
   showWho() {
     const { person } = this;
     const name = personName(person);
-    const language = person.language_code ? h("span", { class: "lang", title: t("language") }, person.language_code.toUpperCase()) : null;
+    const language = person.language_code
+      ? h("span", { class: "lang", title: t("language") }, person.language_code.toUpperCase())
+      : null;
     fill(
       this.who,
       button("icon-button narrow-only", t("openList"), icon("menu", 22), () => this.frame.showList()),
-      button("who-name", t("switchPerson"), [avatar(person.id, name, "small"), h("strong", {}, name), language, icon("down", 16)],
-        (event) => this.frame.chooseColumn(event.currentTarget), { "aria-haspopup": "menu", "aria-label": `${name}: ${t("switchPerson")}` }),
+      button(
+        "who-name",
+        t("switchPerson"),
+        [avatar(person.id, name, "small"), h("strong", {}, name), language, icon("down", 16)],
+        (event) => this.frame.chooseColumn(event.currentTarget),
+        { "aria-haspopup": "menu", "aria-label": `${name}: ${t("switchPerson")}` },
+      ),
       h("span", { class: "who-gap" }),
       h("span", { class: "badge narrow-only", title: t("simulatedLong") }, t("simulated")),
-      button("stars-pill", t("starsAndSubs"), [icon("star", 15), h("span", { class: "stars-count" }, count(person.stars))], () => openWallet(this.ctx)),
-      button("icon-button small wide-only", t("closeColumn"), icon("close", 16), () => this.frame.closeColumn(this.key)),
+      button(
+        "stars-pill",
+        t("starsAndSubs"),
+        [icon("star", 15), h("span", { class: "stars-count" }, count(person.stars))],
+        () => openWallet(this.ctx),
+      ),
+      button("icon-button small wide-only", t("closeColumn"), icon("close", 16), () =>
+        this.frame.closeColumn(this.key),
+      ),
     );
   }
 
   showHead() {
-    const picture = this.group ? h("span", { class: "avatar group", "aria-hidden": "true" }, initials(this.title)) : avatar(store.bot.id, this.title);
+    const picture = this.group
+      ? h("span", { class: "avatar group", "aria-hidden": "true" }, initials(this.title))
+      : avatar(store.bot.id, this.title);
     const several = groupsOf(this.ctx.person).length > 0;
-    const words = h("span", { class: "chat-words" }, h("strong", {}, this.title, several ? icon("down", 15) : null), this.status);
+    const words = h(
+      "span",
+      { class: "chat-words" },
+      h("strong", {}, this.title, several ? icon("down", 15) : null),
+      this.status,
+    );
     const switcher = several
-      ? button("chat-title", null, [picture, words], (event) => this.openChats(event.currentTarget), { "aria-haspopup": "menu" })
+      ? button("chat-title", null, [picture, words], (event) => this.openChats(event.currentTarget), {
+          "aria-haspopup": "menu",
+        })
       : h("div", { class: "chat-title" }, picture, words);
-    const menu = button("icon-button", t("personMenu"), icon("more", 22), () => this.openMenu(menu), { "aria-haspopup": "menu" });
+    const menu = button("icon-button", t("personMenu"), icon("more", 22), () => this.openMenu(menu), {
+      "aria-haspopup": "menu",
+    });
     fill(this.head, switcher, menu);
   }
 
@@ -187,8 +227,13 @@ export class Column {
     const words = private_ ? inLanguage(store.bot.descriptions, this.person) : "";
     fill(
       this.intro,
-      h("div", { class: "intro-card" }, private_ ? avatar(store.bot.id, "", "large") : null,
-        h("strong", {}, words ? t("whatCan") : t("emptyChat")), words ? h("p", {}, words) : null),
+      h(
+        "div",
+        { class: "intro-card" },
+        private_ ? avatar(store.bot.id, "", "large") : null,
+        h("strong", {}, words ? t("whatCan") : t("emptyChat")),
+        words ? h("p", {}, words) : null,
+      ),
     );
   }
 
@@ -207,9 +252,15 @@ export class Column {
       return;
     }
     this.composer = null;
-    const wide = (label, name, look) => h("button", { type: "button", class: `button large ${look}`, on: { click: () => this.do(name) } }, label);
-    if (kind === "start") fill(this.footer, h("div", { class: "foot-bar" }, wide(t("start"), "start", "primary start-button")));
-    if (kind === "blocked") fill(this.footer, h("div", { class: "foot-bar" }, h("span", {}, t("youBlocked")), wide(t("unblock"), "unblock", "")));
+    const wide = (label, name, look) =>
+      h("button", { type: "button", class: `button large ${look}`, on: { click: () => this.do(name) } }, label);
+    if (kind === "start")
+      fill(this.footer, h("div", { class: "foot-bar" }, wide(t("start"), "start", "primary start-button")));
+    if (kind === "blocked")
+      fill(
+        this.footer,
+        h("div", { class: "foot-bar" }, h("span", {}, t("youBlocked")), wide(t("unblock"), "unblock", "")),
+      );
     if (kind === "outside") fill(this.footer, h("div", { class: "foot-bar" }, h("span", {}, t("notMember"))));
   }
 
@@ -224,35 +275,86 @@ export class Column {
 
   openChats(anchor) {
     const open = (chat) => () => this.frame.replaceColumn(this.key, this.ctx.person, chat);
-    openMenu({ anchor }, [
-      { label: store.bot.first_name, hint: t("bot"), icon: "person", checked: this.ctx.chat > 0, act: open(this.ctx.person) },
-      ...groupsOf(this.ctx.person).map((group) => ({
-        label: group.title, hint: t("groupWord"), icon: "group", checked: this.ctx.chat === group.id, act: open(group.id),
-      })),
-    ], t("openList"));
+    openMenu(
+      { anchor },
+      [
+        {
+          label: store.bot.first_name,
+          hint: t("bot"),
+          icon: "person",
+          checked: this.ctx.chat > 0,
+          act: open(this.ctx.person),
+        },
+        ...groupsOf(this.ctx.person).map((group) => ({
+          label: group.title,
+          hint: t("groupWord"),
+          icon: "group",
+          checked: this.ctx.chat === group.id,
+          act: open(group.id),
+        })),
+      ],
+      t("openList"),
+    );
   }
 
   openMenu(anchor) {
     const isAdmin = this.group && ["creator", "administrator"].includes(standing(this.group, this.ctx.person));
-    openMenu({ anchor }, [
-      { label: t("editPerson"), icon: "person", act: () => openEditPerson(this.ctx) },
-      { label: t("starsAndSubs"), icon: "star", act: () => openWallet(this.ctx) },
-      isAdmin && { label: t("asGroup"), icon: "group", checked: this.ctx.anonymous, act: () => {
-        this.ctx.anonymous = !this.ctx.anonymous;
-        toast(this.phone, t(this.ctx.anonymous ? "asGroup" : "asSelf"));
-      } },
-      !this.group && { label: t("deepLink"), icon: "link", act: () => this.askPayload() },
-      !this.group && { label: t(this.person.blocked ? "unblock" : "block"), icon: "block", act: () => this.do(this.person.blocked ? "unblock" : "block") },
-      !this.group && { label: t("deleteChat"), icon: "trash", danger: true, act: () => confirm(this.phone, {
-        title: t("deleteChat"), text: t("deleteChatAsk"), action: t("deleteChat"), danger: true, act: () => this.do("delete_chat"),
-      }) },
-    ], t("personMenu"));
+    openMenu(
+      { anchor },
+      [
+        { label: t("editPerson"), icon: "person", act: () => openEditPerson(this.ctx) },
+        { label: t("starsAndSubs"), icon: "star", act: () => openWallet(this.ctx) },
+        isAdmin && {
+          label: t("asGroup"),
+          icon: "group",
+          checked: this.ctx.anonymous,
+          act: () => {
+            this.ctx.anonymous = !this.ctx.anonymous;
+            toast(this.phone, t(this.ctx.anonymous ? "asGroup" : "asSelf"));
+          },
+        },
+        !this.group && { label: t("deepLink"), icon: "link", act: () => this.askPayload() },
+        !this.group && {
+          label: t(this.person.blocked ? "unblock" : "block"),
+          icon: "block",
+          act: () => this.do(this.person.blocked ? "unblock" : "block"),
+        },
+        !this.group && {
+          label: t("deleteChat"),
+          icon: "trash",
+          danger: true,
+          act: () =>
+            confirm(this.phone, {
+              title: t("deleteChat"),
+              text: t("deleteChatAsk"),
+              action: t("deleteChat"),
+              danger: true,
+              act: () => this.do("delete_chat"),
+            }),
+        },
+      ],
+      t("personMenu"),
+    );
   }
 
   askPayload() {
-    const field = h("input", { type: "text", maxlength: "64", pattern: "[A-Za-z0-9_-]*", placeholder: "ref_abc", data: { first: "1" }, "aria-label": t("deepLink"), autocomplete: "off", spellcheck: "false" });
-    const form = h("form", { class: "form" }, h("p", { class: "sheet-text" }, t("deepLinkText", { bot: store.bot.username })), field,
-      h("div", { class: "sheet-actions" }, h("button", { type: "submit", class: "button primary large" }, t("open"))));
+    const field = h("input", {
+      type: "text",
+      maxlength: "64",
+      pattern: "[A-Za-z0-9_-]*",
+      placeholder: "ref_abc",
+      data: { first: "1" },
+      "aria-label": t("deepLink"),
+      autocomplete: "off",
+      spellcheck: "false",
+    });
+    const form = h(
+      "form",
+      { class: "form" },
+      h("p", { class: "sheet-text" }, t("deepLinkText", { bot: store.bot.username })),
+      field,
+      h("div", { class: "sheet-actions" }, h("button", { type: "submit", class: "button primary large" }, t("open"))),
+    );
     const sheet = openSheet(this.phone, { title: t("deepLink"), content: form });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -262,7 +364,11 @@ export class Column {
   }
 
   viewPhoto(url, words) {
-    openSheet(document.body, { title: t("photo"), content: h("img", { class: "photo-large", src: url, alt: words }), wide: true });
+    openSheet(document.body, {
+      title: t("photo"),
+      content: h("img", { class: "photo-large", src: url, alt: words }),
+      wide: true,
+    });
   }
 
   listenDrops() {

@@ -24,19 +24,43 @@ export class Composer {
     this.edited = null;
     this.sending = false;
     this.field = h("textarea", {
-      class: "field", rows: "1", placeholder: t("message"), "aria-label": t("messageTo", { chat: title }),
-      enterkeyhint: "send", autocomplete: "off", "data-testid": "composer",
+      class: "field",
+      rows: "1",
+      placeholder: t("message"),
+      "aria-label": t("messageTo", { chat: title }),
+      enterkeyhint: "send",
+      autocomplete: "off",
+      "data-testid": "composer",
     });
     this.files = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-hidden": "true" });
     this.tray = new Tray(ctx, () => this.refresh());
     this.bar = h("div", { class: "context-bar", hidden: true });
     this.list = h("div", { class: "commands", role: "listbox", "aria-label": t("commands"), hidden: true });
     this.keyboard = new ReplyKeyboard(ctx);
-    this.clip = button("icon-button", t("attach"), icon("attach", 22), () => this.openAttach(), { "aria-haspopup": "menu" });
-    this.slash = button("icon-button slash", t("commands"), icon("slash", 22), () => this.toggleCommands(), { "aria-expanded": "false" });
+    this.clip = button("icon-button", t("attach"), icon("attach", 22), () => this.openAttach(), {
+      "aria-haspopup": "menu",
+    });
+    this.slash = button("icon-button slash", t("commands"), icon("slash", 22), () => this.toggleCommands(), {
+      "aria-expanded": "false",
+    });
     this.main = h("button", { type: "button", class: "send-button", on: { click: () => this.pressMain() } });
-    this.line = h("div", { class: "composer-line" }, this.clip, h("div", { class: "field-frame" }, this.field, this.keyboard.toggle, this.slash), this.main);
-    this.node = h("footer", { class: "composer" }, this.list, this.bar, this.tray.node, this.line, this.keyboard.node, this.files);
+    this.line = h(
+      "div",
+      { class: "composer-line" },
+      this.clip,
+      h("div", { class: "field-frame" }, this.field, this.keyboard.toggle, this.slash),
+      this.main,
+    );
+    this.node = h(
+      "footer",
+      { class: "composer" },
+      this.list,
+      this.bar,
+      this.tray.node,
+      this.line,
+      this.keyboard.node,
+      this.files,
+    );
     this.listen();
     this.field.value = unsent.get(this.key) || "";
     this.refresh();
@@ -55,9 +79,11 @@ export class Composer {
       event.preventDefault();
       this.tray.add(event.clipboardData.files);
     });
-    this.field.addEventListener("blur", () => setTimeout(() => {
-      if (!this.node.contains(document.activeElement)) this.showCommands([]);
-    }, 150));
+    this.field.addEventListener("blur", () =>
+      setTimeout(() => {
+        if (!this.node.contains(document.activeElement)) this.showCommands([]);
+      }, 150),
+    );
     this.files.addEventListener("change", () => {
       this.tray.add(this.files.files, this.wanted);
       this.files.value = "";
@@ -101,7 +127,9 @@ export class Composer {
     } else if (event.key === "Escape" && (this.edited || this.replied)) {
       this.clearContext();
     } else if (event.key === "ArrowUp" && !this.field.value) {
-      const own = this.ctx.messages().findLast((message) => isOwn(message, this.ctx.person) && message.text !== undefined);
+      const own = this.ctx
+        .messages()
+        .findLast((message) => isOwn(message, this.ctx.person) && message.text !== undefined);
       if (!own) return;
       event.preventDefault();
       this.edit(own);
@@ -170,7 +198,12 @@ export class Composer {
 
   showContext(sign, title, text) {
     const drop = button("icon-button", t("cancel"), icon("close", 18), () => this.clearContext());
-    fill(this.bar, icon(sign, 20), h("div", { class: "context-words" }, h("strong", {}, title), h("span", {}, text)), drop);
+    fill(
+      this.bar,
+      icon(sign, 20),
+      h("div", { class: "context-words" }, h("strong", {}, title), h("span", {}, text)),
+      drop,
+    );
     this.bar.hidden = false;
     this.field.focus();
   }
@@ -189,12 +222,16 @@ export class Composer {
       this.wanted = kind;
       this.files.click();
     };
-    openMenu({ anchor: this.clip }, [
-      { label: t("photo"), icon: "photo", act: pick("image/png,image/jpeg,image/gif", null) },
-      { label: t("file"), icon: "file", act: pick("", "document") },
-      { label: t("voiceFile"), icon: "voice", act: pick("audio/*", "voice") },
-      ...quickSends(this.ctx),
-    ], t("attach"));
+    openMenu(
+      { anchor: this.clip },
+      [
+        { label: t("photo"), icon: "photo", act: pick("image/png,image/jpeg,image/gif", null) },
+        { label: t("file"), icon: "file", act: pick("", "document") },
+        { label: t("voiceFile"), icon: "voice", act: pick("audio/*", "voice") },
+        ...quickSends(this.ctx),
+      ],
+      t("attach"),
+    );
   }
 
   toggleCommands() {
@@ -215,11 +252,14 @@ export class Composer {
   showCommands(items) {
     this.list.hidden = !items.length;
     this.slash.setAttribute("aria-expanded", String(!this.list.hidden));
-    fill(this.list, items.slice(0, COMMANDS_SHOWN_MAX).map((item, at) => {
-      const attributes = { role: "option", tabindex: "-1", "aria-selected": String(at === 0) };
-      const content = [h("strong", {}, `/${item.command}`), h("span", {}, item.description)];
-      return button("command", null, content, () => this.sendCommand(item.command), attributes);
-    }));
+    fill(
+      this.list,
+      items.slice(0, COMMANDS_SHOWN_MAX).map((item, at) => {
+        const attributes = { role: "option", tabindex: "-1", "aria-selected": String(at === 0) };
+        const content = [h("strong", {}, `/${item.command}`), h("span", {}, item.description)];
+        return button("command", null, content, () => this.sendCommand(item.command), attributes);
+      }),
+    );
   }
 
   sendCommand(name) {

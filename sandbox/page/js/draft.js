@@ -27,7 +27,8 @@ export class DraftRow {
     this.stop = h(
       "button",
       { type: "button", class: "stop", hidden: true, on: { click: () => this.pressStop() } },
-      icon("stop", 16), h("span", {}, t("stopAnswer")),
+      icon("stop", 16),
+      h("span", {}, t("stopAnswer")),
     );
     const bubble = h("div", { class: "bubble draft", "aria-busy": "true" }, this.body);
     const block = h("div", { class: "block" }, h("div", { class: "line" }, bubble), this.stop);
@@ -84,7 +85,10 @@ export class DraftRow {
     let end = Math.floor(this.shown);
     if (end < this.text.length && isHigh(this.text.charCodeAt(end - 1))) end -= 1;
     const caret = h("span", { class: "caret", "aria-hidden": "true" });
-    fill(this.body, h("div", { class: "text", dir: "auto" }, textNodes(this.text, this.entities, this.ctx, end), caret));
+    fill(
+      this.body,
+      h("div", { class: "text", dir: "auto" }, textNodes(this.text, this.entities, this.ctx, end), caret),
+    );
   }
 
   async pressStop() {

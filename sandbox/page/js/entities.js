@@ -81,8 +81,11 @@ export function expandableQuote(content, source) {
 }
 
 export const dateTime = (content, unix, pattern) =>
-  h("time", { class: "moment", datetime: new Date(unix * 1000).toISOString(), title: exact(unix) },
-    byPattern(unix, pattern, null) ?? content);
+  h(
+    "time",
+    { class: "moment", datetime: new Date(unix * 1000).toISOString(), title: exact(unix) },
+    byPattern(unix, pattern, null) ?? content,
+  );
 
 export function command(content, text, ctx) {
   const send = () => ctx.sendText(text);

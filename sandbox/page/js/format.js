@@ -43,7 +43,14 @@ export function day(unix) {
 export const brief = (unix) =>
   dayKey(unix) === dayKey(store.now()) ? clock(unix) : when(unix, { day: "numeric", month: "short" });
 
-const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const UNITS = [
+  ["year", 31536000],
+  ["month", 2592000],
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+  ["second", 1],
+];
 
 /** "in 5 hours", by the sandbox's clock. */
 export function relative(unix) {
@@ -97,5 +104,10 @@ export const personName = (person) => [person.first_name, person.last_name].filt
 /** One or two letters for an avatar. */
 export function initials(name) {
   const words = name.split(/[\s:·,]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
-  return words.slice(0, 2).map((word) => [...word][0].toUpperCase()).join("") || "?";
+  return (
+    words
+      .slice(0, 2)
+      .map((word) => [...word][0].toUpperCase())
+      .join("") || "?"
+  );
 }

@@ -32,6 +32,9 @@ export function openLink(ctx, url, ask) {
     return;
   }
   confirm(ctx.host, {
-    title: t("openLinkTitle"), text: h("span", { class: "address" }, url), action: t("open"), act: open,
+    title: t("openLinkTitle"),
+    text: h("span", { class: "address" }, url),
+    action: t("open"),
+    act: open,
   });
 }

@@ -3,15 +3,88 @@
 import { h } from "./dom.js";
 
 const SIGNS = {
-  alpha: "α", beta: "β", gamma: "γ", delta: "δ", epsilon: "ε", varepsilon: "ε", zeta: "ζ", eta: "η", theta: "θ",
-  iota: "ι", kappa: "κ", lambda: "λ", mu: "μ", nu: "ν", xi: "ξ", pi: "π", rho: "ρ", sigma: "σ", tau: "τ", phi: "φ",
-  varphi: "φ", chi: "χ", psi: "ψ", omega: "ω", Gamma: "Γ", Delta: "Δ", Theta: "Θ", Lambda: "Λ", Pi: "Π", Sigma: "Σ",
-  Phi: "Φ", Psi: "Ψ", Omega: "Ω", times: " × ", cdot: " · ", div: " ÷ ", pm: " ± ", mp: " ∓ ", le: " ≤ ", leq: " ≤ ",
-  ge: " ≥ ", geq: " ≥ ", ne: " ≠ ", neq: " ≠ ", approx: " ≈ ", sim: " ∼ ", equiv: " ≡ ", propto: " ∝ ", infty: "∞",
-  sum: "∑", prod: "∏", int: "∫", partial: "∂", nabla: "∇", to: " → ", rightarrow: " → ", leftarrow: " ← ",
-  Rightarrow: " ⇒ ", leftrightarrow: " ↔ ", in: " ∈ ", notin: " ∉ ", subset: " ⊂ ", cup: " ∪ ", cap: " ∩ ",
-  forall: "∀", exists: "∃", degree: "°", circ: "°", percent: "%", ldots: "…", dots: "…", cdots: "⋯", ll: " ≪ ",
-  gg: " ≫ ", prime: "′", quad: "  ", qquad: "    ", langle: "⟨", rangle: "⟩", lvert: "|", rvert: "|", mid: " | ",
+  alpha: "α",
+  beta: "β",
+  gamma: "γ",
+  delta: "δ",
+  epsilon: "ε",
+  varepsilon: "ε",
+  zeta: "ζ",
+  eta: "η",
+  theta: "θ",
+  iota: "ι",
+  kappa: "κ",
+  lambda: "λ",
+  mu: "μ",
+  nu: "ν",
+  xi: "ξ",
+  pi: "π",
+  rho: "ρ",
+  sigma: "σ",
+  tau: "τ",
+  phi: "φ",
+  varphi: "φ",
+  chi: "χ",
+  psi: "ψ",
+  omega: "ω",
+  Gamma: "Γ",
+  Delta: "Δ",
+  Theta: "Θ",
+  Lambda: "Λ",
+  Pi: "Π",
+  Sigma: "Σ",
+  Phi: "Φ",
+  Psi: "Ψ",
+  Omega: "Ω",
+  times: " × ",
+  cdot: " · ",
+  div: " ÷ ",
+  pm: " ± ",
+  mp: " ∓ ",
+  le: " ≤ ",
+  leq: " ≤ ",
+  ge: " ≥ ",
+  geq: " ≥ ",
+  ne: " ≠ ",
+  neq: " ≠ ",
+  approx: " ≈ ",
+  sim: " ∼ ",
+  equiv: " ≡ ",
+  propto: " ∝ ",
+  infty: "∞",
+  sum: "∑",
+  prod: "∏",
+  int: "∫",
+  partial: "∂",
+  nabla: "∇",
+  to: " → ",
+  rightarrow: " → ",
+  leftarrow: " ← ",
+  Rightarrow: " ⇒ ",
+  leftrightarrow: " ↔ ",
+  in: " ∈ ",
+  notin: " ∉ ",
+  subset: " ⊂ ",
+  cup: " ∪ ",
+  cap: " ∩ ",
+  forall: "∀",
+  exists: "∃",
+  degree: "°",
+  circ: "°",
+  percent: "%",
+  ldots: "…",
+  dots: "…",
+  cdots: "⋯",
+  ll: " ≪ ",
+  gg: " ≫ ",
+  prime: "′",
+  quad: "  ",
+  qquad: "    ",
+  langle: "⟨",
+  rangle: "⟩",
+  lvert: "|",
+  rvert: "|",
+  mid: " | ",
 };
 const WORD_SIGNS = new Set(["log", "ln", "lg", "exp", "sin", "cos", "tan", "min", "max", "lim", "gcd", "det", "arg"]);
 const TEXTS = new Set(["text", "mathrm", "textrm", "operatorname", "mathbf", "textbf", "mathit", "textit", "mbox"]);
@@ -73,7 +146,8 @@ class Reader {
     for (this.at += 1; this.at < this.list.length; this.at += 1) {
       const token = this.list[this.at];
       if (token.mark === "}") break;
-      text += token.char || token.space || token.mark || (token.command.length === 1 ? token.command : `\\${token.command}`);
+      text +=
+        token.char || token.space || token.mark || (token.command.length === 1 ? token.command : `\\${token.command}`);
     }
     this.at += 1;
     return [h("span", { class: "math-text" }, text)];
@@ -129,6 +203,11 @@ class Reader {
 
 /** A formula, on a line of its own where `block`; its source is what a screen reader and a tooltip say. */
 export function math(expression, block) {
-  const attributes = { class: block ? "math math-block" : "math", role: "math", "aria-label": expression, title: expression };
+  const attributes = {
+    class: block ? "math math-block" : "math",
+    role: "math",
+    "aria-label": expression,
+    title: expression,
+  };
   return h(block ? "div" : "span", attributes, new Reader(expression).sequence());
 }

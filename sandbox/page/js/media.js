@@ -32,13 +32,19 @@ function photo(message, ctx, inAlbum) {
     image.height = Math.round(largest.height * grown);
   }
   const frame = button("photo", t("viewPhoto"), image, () => ctx.viewPhoto(url, image.alt));
-  image.addEventListener("error", () => fill(frame, h("span", { class: "photo-none" }, icon("photo", 28), t("noBytes"))));
+  image.addEventListener("error", () =>
+    fill(frame, h("span", { class: "photo-none" }, icon("photo", 28), t("noBytes"))),
+  );
   return frame;
 }
 
 /** Several photos of one album as a grid. */
 export const album = (messages, ctx) =>
-  h("div", { class: `album of-${Math.min(messages.length, 4)}` }, messages.map((message) => photo(message, ctx, true)));
+  h(
+    "div",
+    { class: `album of-${Math.min(messages.length, 4)}` },
+    messages.map((message) => photo(message, ctx, true)),
+  );
 
 function wave(seed) {
   let value = hash(seed) || 1;
@@ -48,10 +54,13 @@ function wave(seed) {
     value ^= value >>> 17;
     value ^= value << 5;
     const swell = 0.45 + 0.55 * Math.sin((at / WAVE_BARS) * Math.PI);
-    const tall = 4 + ((value >>> 0) % 1000) / 1000 * 16 * swell;
+    const tall = 4 + (((value >>> 0) % 1000) / 1000) * 16 * swell;
     bars.push(svg("rect", { x: at * 4.4, y: (24 - tall) / 2, width: 2.4, height: tall, rx: 1.2 }));
   }
-  return { bars, node: svg("svg", { class: "wave", viewBox: `0 0 ${WAVE_BARS * 4.4} 24`, "aria-hidden": "true" }, bars) };
+  return {
+    bars,
+    node: svg("svg", { class: "wave", viewBox: `0 0 ${WAVE_BARS * 4.4} 24`, "aria-hidden": "true" }, bars),
+  };
 }
 
 /** A player for voice and audio; only one plays at a time. */
@@ -94,13 +103,28 @@ function sound(file, label) {
     playing = audio;
     audio.play().catch(() => show(false));
   }
-  return h("div", { class: "sound", role: "group", "aria-label": label }, toggle, h("div", { class: "sound-side" }, shape.node, time));
+  return h(
+    "div",
+    { class: "sound", role: "group", "aria-label": label },
+    toggle,
+    h("div", { class: "sound-side" }, shape.node, time),
+  );
 }
 
 function documentCard(file, label) {
-  const words = h("span", { class: "doc-words" }, h("strong", {}, file.file_name || label), h("small", {}, size(file.file_size || 0)));
+  const words = h(
+    "span",
+    { class: "doc-words" },
+    h("strong", {}, file.file_name || label),
+    h("small", {}, size(file.file_size || 0)),
+  );
   const href = fileUrl(file.file_id);
-  return h("a", { class: "doc", href, download: file.file_name || "file" }, h("span", { class: "doc-icon" }, icon("file", 22)), words);
+  return h(
+    "a",
+    { class: "doc", href, download: file.file_name || "file" },
+    h("span", { class: "doc-icon" }, icon("file", 22)),
+    words,
+  );
 }
 
 function video(file) {
@@ -115,17 +139,34 @@ function place(location) {
     svg("path", { class: "place-water", d: "M0 78c40-14 70 12 120-2s80-30 120-14v48H0z" }),
     svg("path", { class: "place-road", d: "M-5 30L245 62M70-5l34 120M168-5l-22 120M-5 96L245 12" }),
   );
-  return h("div", { class: "place" }, map, h("span", { class: "place-pin" }, icon("pin", 30)), h("div", { class: "place-words" }, h("strong", {}, t("sentLocation")), h("small", {}, label)));
+  return h(
+    "div",
+    { class: "place" },
+    map,
+    h("span", { class: "place-pin" }, icon("pin", 30)),
+    h("div", { class: "place-words" }, h("strong", {}, t("sentLocation")), h("small", {}, label)),
+  );
 }
 
 function poll(item) {
   const options = item.options.map((option) => h("li", {}, h("span", { class: "poll-dot" }), option.text));
-  return h("div", { class: "poll" }, h("strong", {}, item.question), h("small", {}, t("anonymousPoll")), h("ul", {}, options));
+  return h(
+    "div",
+    { class: "poll" },
+    h("strong", {}, item.question),
+    h("small", {}, t("anonymousPoll")),
+    h("ul", {}, options),
+  );
 }
 
 function invoiceCard(message) {
   const { title, description, total_amount: amount } = message.invoice;
-  return h("div", { class: "invoice" }, h("div", { class: "invoice-head" }, h("strong", {}, title), starsLabel(amount)), h("p", {}, description));
+  return h(
+    "div",
+    { class: "invoice" },
+    h("div", { class: "invoice-head" }, h("strong", {}, title), starsLabel(amount)),
+    h("p", {}, description),
+  );
 }
 
 /** The part of a message that is not text, or null. */
@@ -135,11 +176,17 @@ export function media(message, ctx) {
   if (message.audio) return sound(message.audio, message.audio.file_name || t("audio"));
   if (message.video) return video(message.video);
   if (message.document) return documentCard(message.document, t("file"));
-  if (message.sticker) return h("div", { class: "sticker", role: "img", "aria-label": t("sticker") }, message.sticker.emoji || "🙂");
+  if (message.sticker)
+    return h("div", { class: "sticker", role: "img", "aria-label": t("sticker") }, message.sticker.emoji || "🙂");
   if (message.dice) return h("div", { class: "sticker" }, message.dice.emoji, h("small", {}, message.dice.value));
   if (message.location) return place(message.location);
   if (message.contact) {
-    const words = h("span", { class: "doc-words" }, h("strong", {}, message.contact.first_name), h("small", {}, message.contact.phone_number));
+    const words = h(
+      "span",
+      { class: "doc-words" },
+      h("strong", {}, message.contact.first_name),
+      h("small", {}, message.contact.phone_number),
+    );
     return h("div", { class: "doc" }, h("span", { class: "doc-icon" }, icon("person", 22)), words);
   }
   if (message.poll) return poll(message.poll);
@@ -147,7 +194,19 @@ export function media(message, ctx) {
   return null;
 }
 
-const KINDS = ["photo", "voice", "audio", "video", "document", "sticker", "dice", "location", "contact", "poll", "invoice"];
+const KINDS = [
+  "photo",
+  "voice",
+  "audio",
+  "video",
+  "document",
+  "sticker",
+  "dice",
+  "location",
+  "contact",
+  "poll",
+  "invoice",
+];
 const WORDS = { document: "file" };
 
 /** One line that stands for a message: in the list of chats and in replies. */

@@ -15,7 +15,8 @@ import { store } from "./store.js";
 import { t } from "./words.js";
 
 const QUICK = ["👍", "👎", "❤️", "🔥", "👏", "🤔", "😁", "👀"];
-const EMOJI_ONLY = /^(?:\p{Extended_Pictographic}(?:\uFE0F|\u200D\p{Extended_Pictographic}|\p{Emoji_Modifier})*){1,3}$/u;
+const EMOJI_ONLY =
+  /^(?:\p{Extended_Pictographic}(?:\uFE0F|\u200D\p{Extended_Pictographic}|\p{Emoji_Modifier})*){1,3}$/u;
 const LONG_PRESS_MS = 480;
 const TINTS = 8;
 
@@ -26,7 +27,8 @@ export const senderName = (message) => message.sender_chat?.title || (message.fr
 
 /** A round picture: Forma's mark for the bot, letters on a colour for everybody else. */
 export function avatar(id, name, className = "") {
-  if (store.bot && id === store.bot.id) return h("span", { class: `avatar bot ${className}`, "aria-hidden": "true" }, mark(40));
+  if (store.bot && id === store.bot.id)
+    return h("span", { class: `avatar bot ${className}`, "aria-hidden": "true" }, mark(40));
   return h("span", { class: `avatar tint-${hash(id) % TINTS} ${className}`, "aria-hidden": "true" }, initials(name));
 }
 
@@ -40,7 +42,9 @@ function quoteOf(message, ctx) {
 
 function words(message, ctx) {
   if (message.rich_message) {
-    return prefs.oldClient ? placeholder() : richMessage(message.rich_message, { ...ctx, messageId: message.message_id });
+    return prefs.oldClient
+      ? placeholder()
+      : richMessage(message.rich_message, { ...ctx, messageId: message.message_id });
   }
   const text = message.text ?? message.caption;
   if (!text) return null;
@@ -56,14 +60,22 @@ function meta(message) {
     "span",
     { class: "meta" },
     edited ? h("span", {}, t("edited")) : null,
-    h("time", { datetime: new Date(message.date * 1000).toISOString(), title: exact(message.date) }, clock(message.date)),
+    h(
+      "time",
+      { datetime: new Date(message.date * 1000).toISOString(), title: exact(message.date) },
+      clock(message.date),
+    ),
   );
 }
 
 async function react(message, ctx, emoji) {
   const mine = message.sandbox.reactions.find((item) => item.user_id === ctx.person)?.emoji;
   try {
-    await act(ctx.person, "react", { message_id: message.message_id, chat_id: ctx.chat, emoji: mine === emoji ? null : emoji });
+    await act(ctx.person, "react", {
+      message_id: message.message_id,
+      chat_id: ctx.chat,
+      emoji: mine === emoji ? null : emoji,
+    });
   } catch (error) {
     ctx.fail(error);
   }
@@ -78,7 +90,13 @@ function reactions(message, ctx) {
     const mine = ids.includes(ctx.person);
     const attributes = { "aria-pressed": String(mine), "aria-label": t("react", { emoji }) };
     const number = ids.length > 1 ? h("span", {}, ids.length) : null;
-    return button(mine ? "reaction mine" : "reaction", null, [emoji, number], () => react(message, ctx, emoji), attributes);
+    return button(
+      mine ? "reaction mine" : "reaction",
+      null,
+      [emoji, number],
+      () => react(message, ctx, emoji),
+      attributes,
+    );
   });
   return h("div", { class: "reactions" }, chips);
 }
@@ -90,24 +108,42 @@ function showJson(message) {
 }
 
 function openActions(message, ctx, where) {
-  const quick = h("div", { class: "menu-emoji" }, QUICK.map((emoji) => button("emoji", t("react", { emoji }), emoji, () => {
-    closeMenu();
-    react(message, ctx, emoji);
-  }, { role: "menuitem" })));
+  const quick = h(
+    "div",
+    { class: "menu-emoji" },
+    QUICK.map((emoji) =>
+      button(
+        "emoji",
+        t("react", { emoji }),
+        emoji,
+        () => {
+          closeMenu();
+          react(message, ctx, emoji);
+        },
+        { role: "menuitem" },
+      ),
+    ),
+  );
   const own = isOwn(message, ctx.person);
   const editable = own && (message.text !== undefined || message.caption !== undefined);
   const text = message.text ?? message.caption ?? message.sandbox?.plain;
-  openMenu(where, [
-    { node: quick },
-    { label: t("reply"), icon: "reply", act: () => ctx.reply(message) },
-    editable && { label: t("edit"), icon: "edit", act: () => ctx.edit(message) },
-    text && { label: t("copyText"), icon: "copy", act: () => ctx.copy(text) },
-    { label: t("showJson"), icon: "code", act: () => showJson(message) },
-  ], t("actions"));
+  openMenu(
+    where,
+    [
+      { node: quick },
+      { label: t("reply"), icon: "reply", act: () => ctx.reply(message) },
+      editable && { label: t("edit"), icon: "edit", act: () => ctx.edit(message) },
+      text && { label: t("copyText"), icon: "copy", act: () => ctx.copy(text) },
+      { label: t("showJson"), icon: "code", act: () => showJson(message) },
+    ],
+    t("actions"),
+  );
 }
 
 function withActions(bubble, message, ctx) {
-  const more = button("row-more", t("actions"), icon("more", 18), () => openActions(message, ctx, { anchor: more }), { "aria-haspopup": "menu" });
+  const more = button("row-more", t("actions"), icon("more", 18), () => openActions(message, ctx, { anchor: more }), {
+    "aria-haspopup": "menu",
+  });
   bubble.addEventListener("contextmenu", (event) => {
     if (event.target.closest("a, img, input")) return;
     event.preventDefault();
@@ -118,7 +154,8 @@ function withActions(bubble, message, ctx) {
     if (event.pointerType !== "touch" || event.target.closest("button, a, summary, .table-frame")) return;
     timer = setTimeout(() => openActions(message, ctx, { x: event.clientX, y: event.clientY }), LONG_PRESS_MS);
   });
-  for (const name of ["pointerup", "pointercancel", "pointermove"]) bubble.addEventListener(name, () => clearTimeout(timer));
+  for (const name of ["pointerup", "pointercancel", "pointermove"])
+    bubble.addEventListener(name, () => clearTimeout(timer));
   return more;
 }
 
@@ -158,9 +195,20 @@ export function messageRow(messages, ctx, flags) {
     meta(messages.at(-1)),
     reactions(message, ctx),
   ];
-  const classes = ["bubble", bare(message) && "bare", message.photo && "with-photo", photoOnly && "photo-only", message.rich_message && "with-rich"];
+  const classes = [
+    "bubble",
+    bare(message) && "bare",
+    message.photo && "with-photo",
+    photoOnly && "photo-only",
+    message.rich_message && "with-rich",
+  ];
   const bubble = h("div", { class: classes.filter(Boolean).join(" ") }, content);
-  const block = h("div", { class: "block" }, h("div", { class: "line" }, bubble, withActions(bubble, message, ctx)), inlineKeyboard(message, ctx));
+  const block = h(
+    "div",
+    { class: "block" },
+    h("div", { class: "line" }, bubble, withActions(bubble, message, ctx)),
+    inlineKeyboard(message, ctx),
+  );
   const side = inGroup && !own ? h("div", { class: "row-side" }, flags.first ? avatar(senderId, sender) : null) : null;
   row.append(h("div", { class: "row-line" }, side, block));
   return row;

@@ -42,7 +42,12 @@ export function openSheet(host, { title, content, onClose, locked = () => false,
 
   const cross = button("icon-button", t("close"), icon("close"), tryClose);
   const head = h("header", { class: "sheet-head" }, h("h2", {}, title), cross);
-  const box = h("section", { class: wide ? "sheet wide" : "sheet", role: "dialog", "aria-modal": "true", "aria-label": title }, head, body);
+  const box = h(
+    "section",
+    { class: wide ? "sheet wide" : "sheet", role: "dialog", "aria-modal": "true", "aria-label": title },
+    head,
+    body,
+  );
   box.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       event.stopPropagation();
@@ -64,7 +69,11 @@ export function openSheet(host, { title, content, onClose, locked = () => false,
 
 /** A question with one button that does it. */
 export function confirm(host, { title, text, action, danger = false, act, extra = null }) {
-  const yes = h("button", { type: "button", class: danger ? "button danger" : "button primary", data: { first: "1" } }, action);
+  const yes = h(
+    "button",
+    { type: "button", class: danger ? "button danger" : "button primary", data: { first: "1" } },
+    action,
+  );
   const no = h("button", { type: "button", class: "button" }, t("cancel"));
   const content = [h("p", { class: "sheet-text" }, text), extra, h("div", { class: "sheet-actions" }, no, yes)];
   const sheet = openSheet(host, { title, content });
@@ -86,7 +95,10 @@ export function toast(host, text) {
 /** What answerCallbackQuery shows with show_alert: stays until it is closed. */
 export function alertBox(host, title, text) {
   const ok = h("button", { type: "button", class: "button primary", data: { first: "1" } }, t("ok"));
-  const sheet = openSheet(host, { title, content: [h("p", { class: "sheet-text" }, text), h("div", { class: "sheet-actions" }, ok)] });
+  const sheet = openSheet(host, {
+    title,
+    content: [h("p", { class: "sheet-text" }, text), h("div", { class: "sheet-actions" }, ok)],
+  });
   ok.addEventListener("click", sheet.close);
 }
 
@@ -133,10 +145,16 @@ export function openMenu(where, items, label) {
     const words = h("span", { class: "menu-words" }, item.label, item.hint ? h("small", {}, item.hint) : null);
     const mark = item.checked ? icon("check", 18) : null;
     const attributes = { role: "menuitem", tabindex: "-1" };
-    const entry = button(item.danger ? "menu-item danger" : "menu-item", null, [item.icon ? icon(item.icon, 18) : null, words, mark], () => {
-      close(true);
-      item.act();
-    }, attributes);
+    const entry = button(
+      item.danger ? "menu-item danger" : "menu-item",
+      null,
+      [item.icon ? icon(item.icon, 18) : null, words, mark],
+      () => {
+        close(true);
+        item.act();
+      },
+      attributes,
+    );
     box.append(entry);
   }
   box.addEventListener("keydown", (event) => {

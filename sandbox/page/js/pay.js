@@ -49,21 +49,38 @@ function offer(ctx, invoice, sheet, payNow, again) {
   const pay = h(
     "button",
     { type: "button", class: "button primary large", disabled: short > 0, data: { first: "1" }, on: { click: payNow } },
-    h("span", {}, t("pay")), starsLabel(invoice.amount),
+    h("span", {}, t("pay")),
+    starsLabel(invoice.amount),
   );
   const cancel = h("button", { type: "button", class: "button large", on: { click: sheet.close } }, t("cancel"));
   fill(
     sheet.body,
-    h("div", { class: "pay-hero" }, h("div", { class: "pay-seal" }, icon("star", 30)), h("h3", {}, invoice.title), h("p", {}, invoice.description)),
+    h(
+      "div",
+      { class: "pay-hero" },
+      h("div", { class: "pay-seal" }, icon("star", 30)),
+      h("h3", {}, invoice.title),
+      h("p", {}, invoice.description),
+    ),
     h(
       "dl",
       { class: "pay-lines" },
-      h("div", {}, h("dt", {}, t("toPay")), h("dd", {}, starsLabel(invoice.amount), invoice.subscription_period ? h("small", {}, t("per30")) : null)),
+      h(
+        "div",
+        {},
+        h("dt", {}, t("toPay")),
+        h("dd", {}, starsLabel(invoice.amount), invoice.subscription_period ? h("small", {}, t("per30")) : null),
+      ),
       h("div", {}, h("dt", {}, t("charged")), h("dd", { class: "quiet" }, period(invoice))),
       h("div", { class: short > 0 ? "short" : "" }, h("dt", {}, t("starsFrom")), h("dd", {}, starsLabel(have))),
     ),
     invoice.subscription_period ? h("p", { class: "pay-note" }, t("renews")) : null,
-    short > 0 ? [h("p", { class: "pay-short", role: "status" }, t("notEnough", { amount: plural("nStars", short) })), giftRow(ctx, again)] : null,
+    short > 0
+      ? [
+          h("p", { class: "pay-short", role: "status" }, t("notEnough", { amount: plural("nStars", short) })),
+          giftRow(ctx, again),
+        ]
+      : null,
     h("div", { class: "sheet-actions stacked" }, pay, cancel),
   );
   (short > 0 ? sheet.body.querySelector(".chip") : pay).focus({ preventScroll: true });
@@ -71,17 +88,33 @@ function offer(ctx, invoice, sheet, payNow, again) {
 
 function outcome(sheet, invoice, result, again) {
   const looks = {
-    paid: ["check", "good", t("paidTitle"), t("paidText", { title: invoice.title, amount: plural("nStars", invoice.amount) })],
+    paid: [
+      "check",
+      "good",
+      t("paidTitle"),
+      t("paidText", { title: invoice.title, amount: plural("nStars", invoice.amount) }),
+    ],
     already_paid: ["check", "good", t("alreadyTitle"), t("alreadyText")],
     refused: ["close", "bad", t("refusedTitle"), result.error || t("notCharged")],
     timeout: ["clock", "bad", t("timeoutTitle"), t("notCharged")],
   };
   const [sign, tone, title, text] = looks[result.state] || ["close", "bad", t("failed", { words: result.state }), ""];
-  const done = h("button", { type: "button", class: "button primary large", data: { first: "1" }, on: { click: sheet.close } }, t("done"));
-  const retry = tone === "bad" ? h("button", { type: "button", class: "button large", on: { click: again } }, t("tryAgain")) : null;
+  const done = h(
+    "button",
+    { type: "button", class: "button primary large", data: { first: "1" }, on: { click: sheet.close } },
+    t("done"),
+  );
+  const retry =
+    tone === "bad" ? h("button", { type: "button", class: "button large", on: { click: again } }, t("tryAgain")) : null;
   fill(
     sheet.body,
-    h("div", { class: `pay-result ${tone}`, role: "status" }, h("div", { class: "pay-seal" }, icon(sign, 30)), h("h3", {}, title), h("p", {}, text)),
+    h(
+      "div",
+      { class: `pay-result ${tone}`, role: "status" },
+      h("div", { class: "pay-seal" }, icon(sign, 30)),
+      h("h3", {}, title),
+      h("p", {}, text),
+    ),
     h("div", { class: "sheet-actions stacked" }, done, retry),
   );
   done.focus({ preventScroll: true });
@@ -113,7 +146,12 @@ export async function openPayment(ctx, what) {
 
   async function payNow() {
     busy = true;
-    const wait = h("div", { class: "pay-wait", role: "status", tabindex: "-1" }, h("span", { class: "spinner" }), h("p", {}, t("paying")));
+    const wait = h(
+      "div",
+      { class: "pay-wait", role: "status", tabindex: "-1" },
+      h("span", { class: "spinner" }),
+      h("p", {}, t("paying")),
+    );
     fill(sheet.body, wait);
     wait.focus({ preventScroll: true });
     try {
@@ -136,7 +174,13 @@ const ENDED = new Set(["expired", "refunded"]);
 
 function subscriptionState(sub) {
   const date = fullDate(sub.expires_at);
-  const words = { active: "subActive", canceled: "subCanceled", failed: "subFailed", expired: "subExpired", refunded: "subRefunded" };
+  const words = {
+    active: "subActive",
+    canceled: "subCanceled",
+    failed: "subFailed",
+    expired: "subExpired",
+    refunded: "subRefunded",
+  };
   const by = sub.state === "canceled" && sub.canceled_by === "bot" ? `, ${t("byBot")}` : "";
   return t(words[sub.state], { date }) + by;
 }
@@ -152,14 +196,28 @@ function subscriptionCard(ctx, sub, again) {
   };
   let action = null;
   if (sub.state === "active" || sub.state === "failed") {
-    action = h("button", { type: "button", class: "button small", on: { click: () => change("cancel") } }, t("cancelSub"));
+    action = h(
+      "button",
+      { type: "button", class: "button small", on: { click: () => change("cancel") } },
+      t("cancelSub"),
+    );
   } else if (sub.state === "canceled" && sub.canceled_by !== "bot") {
-    action = h("button", { type: "button", class: "button small primary", on: { click: () => change("resume") } }, t("resumeSub"));
+    action = h(
+      "button",
+      { type: "button", class: "button small primary", on: { click: () => change("resume") } },
+      t("resumeSub"),
+    );
   }
   return h(
     "li",
     { class: `sub sub-${sub.state}` },
-    h("div", { class: "sub-words" }, h("strong", {}, sub.title), h("span", {}, starsLabel(sub.amount), ` ${t("per30")}`), h("small", {}, subscriptionState(sub))),
+    h(
+      "div",
+      { class: "sub-words" },
+      h("strong", {}, sub.title),
+      h("span", {}, starsLabel(sub.amount), ` ${t("per30")}`),
+      h("small", {}, subscriptionState(sub)),
+    ),
     action,
   );
 }
@@ -173,7 +231,10 @@ export async function openWallet(ctx) {
     try {
       const { subscriptions } = await get(`persons/${ctx.person}/subscriptions`);
       const ordered = [...subscriptions].reverse().sort((a, b) => ENDED.has(a.state) - ENDED.has(b.state));
-      fill(list, ordered.map((sub) => subscriptionCard(ctx, sub, refresh)));
+      fill(
+        list,
+        ordered.map((sub) => subscriptionCard(ctx, sub, refresh)),
+      );
       if (!ordered.length) list.append(h("li", { class: "subs-none" }, t("noSubscriptions")));
     } catch (error) {
       toast(ctx.host, t("failed", { words: error.message }));

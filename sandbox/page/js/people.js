@@ -12,7 +12,8 @@ const LANGUAGES = ["ru", "en", "uk", "kk", "de", "es", "fr", "it", "pt", "tr", "
 const STARS_AT_FIRST = 1000;
 const NAMES = { ru: ["Алина", "Марат", "Вера", "Тимур", "Лида"], en: ["Alex", "Sam", "Robin", "Kim", "Jo"] };
 
-const labelled = (label, control, hint) => h("label", { class: "form-line" }, h("span", {}, label, hint ? h("small", {}, ` · ${hint}`) : null), control);
+const labelled = (label, control, hint) =>
+  h("label", { class: "form-line" }, h("span", {}, label, hint ? h("small", {}, ` · ${hint}`) : null), control);
 
 function freeName() {
   const taken = new Set([...store.persons.values()].map((person) => person.first_name));
@@ -21,13 +22,34 @@ function freeName() {
 
 /** Fields of a person in a form; `read()` gives them as the control API wants them. */
 export function personForm(person, action, done) {
-  const name = h("input", { type: "text", required: true, maxlength: "64", value: person ? personName(person) : freeName(), autocomplete: "off", data: { first: "1" } });
-  const username = h("input", { type: "text", maxlength: "32", pattern: "[A-Za-z0-9_]{4,32}", value: person?.username || "", autocomplete: "off", spellcheck: "false" });
+  const name = h("input", {
+    type: "text",
+    required: true,
+    maxlength: "64",
+    value: person ? personName(person) : freeName(),
+    autocomplete: "off",
+    data: { first: "1" },
+  });
+  const username = h("input", {
+    type: "text",
+    maxlength: "32",
+    pattern: "[A-Za-z0-9_]{4,32}",
+    value: person?.username || "",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const chosen = person ? person.language_code || "" : prefs.lang;
   const codes = LANGUAGES.includes(chosen) || !chosen ? LANGUAGES : [chosen, ...LANGUAGES];
   const options = codes.map((code) => h("option", { value: code, selected: code === chosen }, languageName(code)));
   const language = h("select", {}, options, h("option", { value: "", selected: chosen === "" }, t("noLanguage")));
-  const stars = h("input", { type: "number", min: "0", max: "10000000", step: "1", value: person ? person.stars : STARS_AT_FIRST, inputmode: "numeric" });
+  const stars = h("input", {
+    type: "number",
+    min: "0",
+    max: "10000000",
+    step: "1",
+    value: person ? person.stars : STARS_AT_FIRST,
+    inputmode: "numeric",
+  });
   const form = h(
     "form",
     { class: "form" },
@@ -83,9 +105,20 @@ export function openEditPerson(ctx) {
 }
 
 export function openAddGroup(host, opened) {
-  const title = h("input", { type: "text", required: true, maxlength: "128", autocomplete: "off", data: { first: "1" } });
+  const title = h("input", {
+    type: "text",
+    required: true,
+    maxlength: "128",
+    autocomplete: "off",
+    data: { first: "1" },
+  });
   const people = [...store.persons.values()].map((person) =>
-    h("label", { class: "choice" }, h("input", { type: "checkbox", value: person.id, checked: true }), personName(person)),
+    h(
+      "label",
+      { class: "choice" },
+      h("input", { type: "checkbox", value: person.id, checked: true }),
+      personName(person),
+    ),
   );
   const form = h(
     "form",
@@ -101,7 +134,9 @@ export function openAddGroup(host, opened) {
     if (!members.length) return;
     sheet.close();
     try {
-      opened(await post("groups", { title: title.value.trim(), members, admins: members.slice(0, 1), bot: "administrator" }));
+      opened(
+        await post("groups", { title: title.value.trim(), members, admins: members.slice(0, 1), bot: "administrator" }),
+      );
     } catch (error) {
       toast(host, t("failed", { words: error.message }));
     }

@@ -12,7 +12,8 @@ const kept = (() => {
 })();
 
 export const prefs = {
-  lang: kept.lang === "ru" || kept.lang === "en" ? kept.lang : /^(ru|be|kk|uk)\b/i.test(navigator.language) ? "ru" : "en",
+  lang:
+    kept.lang === "ru" || kept.lang === "en" ? kept.lang : /^(ru|be|kk|uk)\b/i.test(navigator.language) ? "ru" : "en",
   columns: Array.isArray(kept.columns) ? kept.columns : null,
   active: Number(kept.active) || 0,
   oldClient: kept.oldClient === true,

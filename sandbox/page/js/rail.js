@@ -42,7 +42,12 @@ export class Rail {
       "div",
       { class: "brand" },
       mark(34),
-      h("div", { class: "brand-words" }, h("h1", {}, "Forma"), h("span", { class: "badge", title: t("simulatedLong"), tabindex: "0" }, t("simulated"))),
+      h(
+        "div",
+        { class: "brand-words" },
+        h("h1", {}, "Forma"),
+        h("span", { class: "badge", title: t("simulatedLong"), tabindex: "0" }, t("simulated")),
+      ),
       button("icon-button narrow-only", t("close"), icon("close", 20), () => this.frame.hideList()),
     );
   }
@@ -50,10 +55,11 @@ export class Rail {
   adders() {
     const host = document.body;
     const add = () => openAddPerson(host, (person) => this.frame.openColumn(person.id, person.id));
-    const addGroup = () => openAddGroup(host, (group) => {
-      const first = group.members.find((member) => store.persons.has(member.id));
-      if (first) this.frame.openColumn(first.id, group.id);
-    });
+    const addGroup = () =>
+      openAddGroup(host, (group) => {
+        const first = group.members.find((member) => store.persons.has(member.id));
+        if (first) this.frame.openColumn(first.id, group.id);
+      });
     return h(
       "div",
       { class: "rail-add" },
@@ -64,19 +70,46 @@ export class Rail {
 
   tools() {
     const lang = (code, label) =>
-      h("button", { type: "button", "aria-pressed": String(prefs.lang === code), on: { click: () => this.frame.setLanguage(code) } }, label);
-    const old = h("input", { type: "checkbox", role: "switch", checked: prefs.oldClient, on: { change: () => {
-      prefs.oldClient = old.checked;
-      keep();
-      this.frame.redraw();
-    } } });
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(prefs.lang === code),
+          on: { click: () => this.frame.setLanguage(code) },
+        },
+        label,
+      );
+    const old = h("input", {
+      type: "checkbox",
+      role: "switch",
+      checked: prefs.oldClient,
+      on: {
+        change: () => {
+          prefs.oldClient = old.checked;
+          keep();
+          this.frame.redraw();
+        },
+      },
+    });
     return h(
       "div",
       { class: "rail-tools" },
       h("label", { class: "switch", title: t("oldClientHint") }, h("span", {}, t("oldClient")), old),
-      h("div", { class: "rail-row" },
-        h("div", { class: "segments", role: "group", "aria-label": t("language") }, lang("ru", "Рус"), lang("en", "Eng")),
-        h("button", { type: "button", class: "ghost tools-button", on: { click: () => this.frame.toggleTools() } }, icon("sliders", 18), t("settings")),
+      h(
+        "div",
+        { class: "rail-row" },
+        h(
+          "div",
+          { class: "segments", role: "group", "aria-label": t("language") },
+          lang("ru", "Рус"),
+          lang("en", "Eng"),
+        ),
+        h(
+          "button",
+          { type: "button", class: "ghost tools-button", on: { click: () => this.frame.toggleTools() } },
+          icon("sliders", 18),
+          t("settings"),
+        ),
       ),
     );
   }
@@ -95,18 +128,39 @@ export class Rail {
     const key = `${person.id}:${chat}`;
     const name = isGroup ? group.title : personName(person);
     const last = store.last.get(chat);
-    const unread = last && last.from?.id !== person.id && last.message_id > (prefs.seen[key] || 0) && !this.frame.isOpen(key);
-    const classes = ["entry", isGroup && "entry-group", this.frame.isOpen(key) && "open", this.frame.isActive(key) && "active", unread && "unread"];
-    const language = !isGroup && person.language_code ? h("span", { class: "lang" }, person.language_code.toUpperCase()) : null;
-    const picture = isGroup ? h("span", { class: "avatar group small", "aria-hidden": "true" }, initials(name)) : avatar(person.id, name, "small");
+    const unread =
+      last && last.from?.id !== person.id && last.message_id > (prefs.seen[key] || 0) && !this.frame.isOpen(key);
+    const classes = [
+      "entry",
+      isGroup && "entry-group",
+      this.frame.isOpen(key) && "open",
+      this.frame.isActive(key) && "active",
+      unread && "unread",
+    ];
+    const language =
+      !isGroup && person.language_code ? h("span", { class: "lang" }, person.language_code.toUpperCase()) : null;
+    const picture = isGroup
+      ? h("span", { class: "avatar group small", "aria-hidden": "true" }, initials(name))
+      : avatar(person.id, name, "small");
     const label = t("openChat", { chat: isGroup ? name : store.bot.first_name, person: personName(person) });
     return button(
-      classes.filter(Boolean).join(" "), null,
+      classes.filter(Boolean).join(" "),
+      null,
       [
         picture,
-        h("span", { class: "entry-words" },
-          h("span", { class: "entry-top" }, h("strong", {}, name), language, h("span", { class: "entry-gap" }), last ? h("time", {}, brief(last.date)) : null),
-          h("span", { class: "entry-last" }, summary(last) || (isGroup ? t("groupWord") : t("emptyChat")))),
+        h(
+          "span",
+          { class: "entry-words" },
+          h(
+            "span",
+            { class: "entry-top" },
+            h("strong", {}, name),
+            language,
+            h("span", { class: "entry-gap" }),
+            last ? h("time", {}, brief(last.date)) : null,
+          ),
+          h("span", { class: "entry-last" }, summary(last) || (isGroup ? t("groupWord") : t("emptyChat"))),
+        ),
         unread ? h("span", { class: "unread-dot", "aria-hidden": "true" }) : null,
       ],
       () => this.frame.openColumn(person.id, chat),

@@ -20,9 +20,15 @@ export class ReplyKeyboard {
     this.ctx = ctx;
     this.markup = null;
     this.node = h("div", { class: "reply-keys", hidden: true });
-    this.toggle = button("icon-button keys-toggle", t("commands"), icon("keyboard", 22), () => {
-      this.node.hidden = !this.node.hidden;
-    }, { hidden: true });
+    this.toggle = button(
+      "icon-button keys-toggle",
+      t("commands"),
+      icon("keyboard", 22),
+      () => {
+        this.node.hidden = !this.node.hidden;
+      },
+      { hidden: true },
+    );
   }
 
   refresh(messages) {
@@ -31,7 +37,18 @@ export class ReplyKeyboard {
     this.markup = markup;
     this.toggle.hidden = !markup;
     this.node.hidden = !markup;
-    fill(this.node, markup ? markup.keyboard.map((row) => h("div", { class: "keys-row" }, row.map((item) => this.key(item)))) : null);
+    fill(
+      this.node,
+      markup
+        ? markup.keyboard.map((row) =>
+            h(
+              "div",
+              { class: "keys-row" },
+              row.map((item) => this.key(item)),
+            ),
+          )
+        : null,
+    );
   }
 
   key(item) {
@@ -67,7 +84,10 @@ export class ReplyKeyboard {
     list.addEventListener("change", () => {
       share.disabled = !chosen().length || chosen().length > most;
     });
-    const sheet = openSheet(this.ctx.host, { title: t("chooseUsers"), content: [list, h("div", { class: "sheet-actions stacked" }, share)] });
+    const sheet = openSheet(this.ctx.host, {
+      title: t("chooseUsers"),
+      content: [list, h("div", { class: "sheet-actions stacked" }, share)],
+    });
     share.addEventListener("click", () => {
       attach({ kind: "users_shared", request_id: wanted.request_id, user_ids: chosen() });
       sheet.close();

@@ -17,7 +17,15 @@ const PLAIN = {
   subscript: "sub",
   superscript: "sup",
 };
-const MENTIONS = new Set(["mention", "text_mention", "hashtag", "cashtag", "reference", "reference_link", "anchor_link"]);
+const MENTIONS = new Set([
+  "mention",
+  "text_mention",
+  "hashtag",
+  "cashtag",
+  "reference",
+  "reference_link",
+  "anchor_link",
+]);
 
 /** The words of a rich text or block without any style. */
 export function plain(value) {
@@ -65,7 +73,11 @@ const credit = (block, ctx) => (block.credit ? h("footer", { class: "credit" }, 
 function listBlock(block, ctx, depth) {
   const items = block.items.map((item) => {
     const label = item.has_checkbox
-      ? h("span", { class: item.is_checked ? "tick on" : "tick", role: "img", "aria-label": t(item.is_checked ? "isDone" : "notDone") })
+      ? h("span", {
+          class: item.is_checked ? "tick on" : "tick",
+          role: "img",
+          "aria-label": t(item.is_checked ? "isDone" : "notDone"),
+        })
       : h("span", { class: "rich-label", "aria-hidden": "true" }, item.label);
     return h("li", {}, label, h("div", { class: "rich-item" }, richBlocks(item.blocks, ctx, depth + 1)));
   });
@@ -77,15 +89,24 @@ const ALIGNS = new Set(["left", "center", "right"]);
 
 function tableBlock(block, ctx) {
   const rows = block.cells.map((row) =>
-    h("tr", {}, row.map((cell) => {
-      const classes = [`al-${ALIGNS.has(cell.align) ? cell.align : "left"}`];
-      if (/^\s*[-+−]?[\d\s.,]+\s*%?\s*$/.test(plain(cell.text))) classes.push("numeric");
-      const spans = { colspan: cell.colspan > 1 ? cell.colspan : null, rowspan: cell.rowspan > 1 ? cell.rowspan : null };
-      const attributes = { class: classes.join(" "), scope: cell.is_header ? "col" : null, ...spans };
-      return h(cell.is_header ? "th" : "td", attributes, richText(cell.text ?? "", ctx));
-    })),
+    h(
+      "tr",
+      {},
+      row.map((cell) => {
+        const classes = [`al-${ALIGNS.has(cell.align) ? cell.align : "left"}`];
+        if (/^\s*[-+−]?[\d\s.,]+\s*%?\s*$/.test(plain(cell.text))) classes.push("numeric");
+        const spans = {
+          colspan: cell.colspan > 1 ? cell.colspan : null,
+          rowspan: cell.rowspan > 1 ? cell.rowspan : null,
+        };
+        const attributes = { class: classes.join(" "), scope: cell.is_header ? "col" : null, ...spans };
+        return h(cell.is_header ? "th" : "td", attributes, richText(cell.text ?? "", ctx));
+      }),
+    ),
   );
-  const classes = ["rich-table", block.is_striped && "striped", block.is_compact && "compact"].filter(Boolean).join(" ");
+  const classes = ["rich-table", block.is_striped && "striped", block.is_compact && "compact"]
+    .filter(Boolean)
+    .join(" ");
   const caption = block.caption ? h("caption", {}, richText(block.caption, ctx)) : null;
   const table = h("table", { class: classes }, caption, h("tbody", {}, rows));
   return h("div", { class: "table-frame", tabindex: "0", role: "group", "aria-label": t("tableScroll") }, table);
@@ -93,14 +114,23 @@ function tableBlock(block, ctx) {
 
 function detailsBlock(block, ctx, depth) {
   const body = h("div", { class: "rich-details-body" }, richBlocks(block.blocks, ctx, depth + 1));
-  return h("details", { class: "rich-details", open: block.is_open === true }, h("summary", {}, richText(block.summary, ctx)), body);
+  return h(
+    "details",
+    { class: "rich-details", open: block.is_open === true },
+    h("summary", {}, richText(block.summary, ctx)),
+    body,
+  );
 }
 
 const MAKERS = {
   paragraph: (block, ctx) => h("p", {}, richText(block.text, ctx)),
   heading: (block, ctx) => {
     const size = Math.min(6, Math.max(1, block.size || 1));
-    return h("div", { class: `rich-heading size-${size}`, role: "heading", "aria-level": size + 2 }, richText(block.text, ctx));
+    return h(
+      "div",
+      { class: `rich-heading size-${size}`, role: "heading", "aria-level": size + 2 },
+      richText(block.text, ctx),
+    );
   },
   pre: (block, ctx) => pre(richText(block.text, ctx), block.language, plain(block.text), ctx),
   footer: (block, ctx) => h("p", { class: "rich-footer" }, richText(block.text, ctx)),
@@ -108,8 +138,14 @@ const MAKERS = {
   mathematical_expression: (block) => math(block.expression, true),
   list: listBlock,
   blockquote: (block, ctx, depth) =>
-    h("blockquote", { class: "quote" }, h("div", { class: "quote-text" }, richBlocks(block.blocks, ctx, depth + 1)), credit(block, ctx)),
-  expandable_blockquote: (block, ctx) => expandableQuote([richText(block.text, ctx), credit(block, ctx)], plain(block.text)),
+    h(
+      "blockquote",
+      { class: "quote" },
+      h("div", { class: "quote-text" }, richBlocks(block.blocks, ctx, depth + 1)),
+      credit(block, ctx),
+    ),
+  expandable_blockquote: (block, ctx) =>
+    expandableQuote([richText(block.text, ctx), credit(block, ctx)], plain(block.text)),
   pullquote: (block, ctx) => h("blockquote", { class: "pullquote" }, richText(block.text, ctx), credit(block, ctx)),
   table: tableBlock,
   details: detailsBlock,

@@ -10,7 +10,9 @@ const names = (users) => users.map(personName).join(", ");
 
 function shared(item) {
   const known = item.users.map(({ user_id: id }) => store.persons.get(id)).filter(Boolean);
-  return t("serviceShared", { names: known.length ? names(known) : item.users.map(({ user_id: id }) => id).join(", ") });
+  return t("serviceShared", {
+    names: known.length ? names(known) : item.users.map(({ user_id: id }) => id).join(", "),
+  });
 }
 
 const MAKERS = {

@@ -119,7 +119,12 @@ export class Timeline {
   make(messages, before, fresh) {
     const first = messages[0];
     const newDay = !before || dayKey(before.date) !== dayKey(first.date);
-    const run = before && !newDay && sameSender(before, first) && first.date - before.date < RUN_S && serviceText(before) === null;
+    const run =
+      before &&
+      !newDay &&
+      sameSender(before, first) &&
+      first.date - before.date < RUN_S &&
+      serviceText(before) === null;
     const row = { messages, node: messageRow(messages, this.ctx, { day: newDay, first: !run, fresh }) };
     for (const message of messages) this.rows.set(message.message_id, row);
     return row;
@@ -148,7 +153,9 @@ export class Timeline {
     const { kind, message } = detail;
     if (kind === "earlier") {
       const shown = this.lane.querySelector(".row")?.dataset.id;
-      this.from = shown ? this.chat.messages.findIndex((item) => item.message_id === Number(shown)) : this.chat.messages.length;
+      this.from = shown
+        ? this.chat.messages.findIndex((item) => item.message_id === Number(shown))
+        : this.chat.messages.length;
       this.earlier();
     } else if (kind === "message") {
       this.added(message);
@@ -194,7 +201,10 @@ export class Timeline {
   changed(message) {
     const row = this.rows.get(message.message_id);
     if (!row) return;
-    this.replace(row, row.messages.map((item) => (item.message_id === message.message_id ? message : item)));
+    this.replace(
+      row,
+      row.messages.map((item) => (item.message_id === message.message_id ? message : item)),
+    );
   }
 
   deleted(id) {

@@ -25,7 +25,13 @@ const PRESETS = [
 ];
 
 const part = (title, hint, ...content) =>
-  h("section", { class: "tools-part" }, h("h3", {}, title), hint ? h("p", { class: "tools-hint" }, hint) : null, content);
+  h(
+    "section",
+    { class: "tools-part" },
+    h("h3", {}, title),
+    hint ? h("p", { class: "tools-hint" }, hint) : null,
+    content,
+  );
 
 /** The drawer; `closed()` is called by its cross. */
 export class Tools {
@@ -39,8 +45,21 @@ export class Tools {
     this.node = h(
       "aside",
       { class: "tools", "aria-label": t("settings") },
-      h("header", { class: "tools-head" }, h("h2", {}, t("settings")), h("span", { class: "badge" }, t("simulated")), cross),
-      h("div", { class: "tools-scroll" }, this.clockPart(), this.faultsPart(), part(t("callsTitle"), null, this.calls.node), this.resetPart()),
+      h(
+        "header",
+        { class: "tools-head" },
+        h("h2", {}, t("settings")),
+        h("span", { class: "badge" }, t("simulated")),
+        cross,
+      ),
+      h(
+        "div",
+        { class: "tools-scroll" },
+        this.clockPart(),
+        this.faultsPart(),
+        part(t("callsTitle"), null, this.calls.node),
+        this.resetPart(),
+      ),
     );
     this.node.addEventListener("keydown", (event) => {
       if (event.key === "Escape") closed();
@@ -49,9 +68,12 @@ export class Tools {
     this.timers = [setInterval(() => this.showClock(), CLOCK_MS), setInterval(() => this.readFaults(), FAULTS_MS)];
     this.showClock();
     this.readFaults();
-    get("limits").then((limits) => {
-      this.limits.checked = limits.enabled;
-    }, () => {});
+    get("limits").then(
+      (limits) => {
+        this.limits.checked = limits.enabled;
+      },
+      () => {},
+    );
   }
 
   close() {
@@ -65,9 +87,23 @@ export class Tools {
 
   clockPart() {
     const step = (label, advance) =>
-      h("button", { type: "button", class: "chip", on: { click: () => post("clock", { advance_s: advance }).catch(this.fail) } }, label);
-    return part(t("clockTitle"), t("clockHint"), h("div", { class: "tools-now" }, this.time, this.ahead),
-      h("div", { class: "chips" }, step(t("plusHour"), HOUR_S), step(t("plusDay"), DAY_S), step(t("plus30"), 30 * DAY_S)));
+      h(
+        "button",
+        { type: "button", class: "chip", on: { click: () => post("clock", { advance_s: advance }).catch(this.fail) } },
+        label,
+      );
+    return part(
+      t("clockTitle"),
+      t("clockHint"),
+      h("div", { class: "tools-now" }, this.time, this.ahead),
+      h(
+        "div",
+        { class: "chips" },
+        step(t("plusHour"), HOUR_S),
+        step(t("plusDay"), DAY_S),
+        step(t("plus30"), 30 * DAY_S),
+      ),
+    );
   }
 
   showClock() {
@@ -84,7 +120,12 @@ export class Tools {
       const add = () => post("faults", fault).then(() => this.readFaults(), this.fail);
       return h("button", { type: "button", class: "chip", on: { click: add } }, t(name));
     });
-    const limits = h("label", { class: "switch", title: t("limitsHint") }, h("span", {}, t("limitsOn"), h("small", {}, t("limitsHint"))), this.limits);
+    const limits = h(
+      "label",
+      { class: "switch", title: t("limitsHint") },
+      h("span", {}, t("limitsOn"), h("small", {}, t("limitsHint"))),
+      this.limits,
+    );
     return part(t("faultsTitle"), t("faultsHint"), h("div", { class: "chips" }, chips), this.faults, limits);
   }
 
@@ -103,24 +144,50 @@ export class Tools {
     if (shape === this.shape) return;
     this.shape = shape;
     const drop = (path) => remove(path).then(() => this.readFaults(), this.fail);
-    fill(this.faults, faults.map((fault) => {
-      const name = PRESETS.find(([, item]) => item.kind === fault.kind)?.[0];
-      const used = fault.count ? t("faultLeft", { n: fault.hits, of: fault.count }) : t("faultHits", { n: fault.hits });
-      const spent = fault.count && fault.hits >= fault.count;
-      const label = name ? t(name) : fault.kind;
-      return h("li", { class: spent ? "fault spent" : "fault" }, h("span", {}, label, h("small", {}, `${fault.method} · ${used}`)),
-        button("icon-button small", t("removeFile", { name: label }), icon("close", 14), () => drop(`faults/${fault.id}`)));
-    }), faults.length > 1 ? h("li", {}, h("button", { type: "button", class: "ghost", on: { click: () => drop("faults") } }, t("faultsClear"))) : null);
+    fill(
+      this.faults,
+      faults.map((fault) => {
+        const name = PRESETS.find(([, item]) => item.kind === fault.kind)?.[0];
+        const used = fault.count
+          ? t("faultLeft", { n: fault.hits, of: fault.count })
+          : t("faultHits", { n: fault.hits });
+        const spent = fault.count && fault.hits >= fault.count;
+        const label = name ? t(name) : fault.kind;
+        return h(
+          "li",
+          { class: spent ? "fault spent" : "fault" },
+          h("span", {}, label, h("small", {}, `${fault.method} · ${used}`)),
+          button("icon-button small", t("removeFile", { name: label }), icon("close", 14), () =>
+            drop(`faults/${fault.id}`),
+          ),
+        );
+      }),
+      faults.length > 1
+        ? h(
+            "li",
+            {},
+            h("button", { type: "button", class: "ghost", on: { click: () => drop("faults") } }, t("faultsClear")),
+          )
+        : null,
+    );
   }
 
   resetPart() {
     const people = h("input", { type: "checkbox", checked: true });
-    const ask = () => confirm(document.body, {
-      title: t("resetTitle"), text: t("resetAsk"), action: t("erase"), danger: true,
-      extra: h("label", { class: "choice" }, people, t("keepPeople")),
-      act: () => this.reset(people.checked),
-    });
-    return part(t("resetTitle"), null, h("button", { type: "button", class: "button danger-quiet", on: { click: ask } }, t("resetButton")));
+    const ask = () =>
+      confirm(document.body, {
+        title: t("resetTitle"),
+        text: t("resetAsk"),
+        action: t("erase"),
+        danger: true,
+        extra: h("label", { class: "choice" }, people, t("keepPeople")),
+        act: () => this.reset(people.checked),
+      });
+    return part(
+      t("resetTitle"),
+      null,
+      h("button", { type: "button", class: "button danger-quiet", on: { click: ask } }, t("resetButton")),
+    );
   }
 
   /** Erases everything; people and groups are made again under the same ids if they are to stay. */
@@ -131,10 +198,15 @@ export class Tools {
       if (!keepPeople) return;
       for (const { started: _, blocked: __, ...person } of persons) await post("persons", person);
       for (const group of groups.filter((item) => !item.migrated_to)) {
-        const users = group.members.filter((member) => member.id !== bot.id && ["creator", "administrator", "member"].includes(member.status));
+        const users = group.members.filter(
+          (member) => member.id !== bot.id && ["creator", "administrator", "member"].includes(member.status),
+        );
         const own = group.members.find((member) => member.id === bot.id);
         await post("groups", {
-          id: group.id, title: group.title, kind: group.kind, bot: own?.status ?? "left",
+          id: group.id,
+          title: group.title,
+          kind: group.kind,
+          bot: own?.status ?? "left",
           members: users.map((member) => member.id),
           admins: users.filter((member) => member.status !== "member").map((member) => member.id),
         });

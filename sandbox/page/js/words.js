@@ -36,10 +36,7 @@ const WORDS = {
     "Add a person, and their chat with the bot opens as it would on a phone.",
   ],
   pickTitle: ["Выберите чат слева", "Pick a chat on the left"],
-  pickText: [
-    "Можно открыть несколько и смотреть на них рядом.",
-    "Open several and watch them side by side.",
-  ],
+  pickText: ["Можно открыть несколько и смотреть на них рядом.", "Open several and watch them side by side."],
   unreachable: ["Сервер не отвечает. Пробую снова…", "The server does not answer. Trying again…"],
   bot: ["бот", "bot"],
   typing: ["печатает…", "typing…"],
@@ -92,10 +89,7 @@ const WORDS = {
     "This message is not supported by your version of Telegram. Update the app to see it.",
   ],
   oldClient: ["Как в старом Telegram", "As in an old Telegram"],
-  oldClientHint: [
-    "Форматированные сообщения показаны заглушкой",
-    "Rich messages are shown as a placeholder",
-  ],
+  oldClientHint: ["Форматированные сообщения показаны заглушкой", "Rich messages are shown as a placeholder"],
   expand: ["Развернуть", "Show more"],
   collapse: ["Свернуть", "Show less"],
   spoiler: ["Скрытый текст, показать", "Hidden text, reveal"],
