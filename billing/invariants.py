@@ -1,8 +1,8 @@
 """The invariants of the books as SQL: each query returns what breaks one, so that an empty answer is the proof.
 
 True at any committed moment; each check is one statement and so sees one. What needs tables that are not there yet
-(12: the providers' lists, the keys of 10) comes with them, replays (13) are a test's matter, and whether a hold outlives
-its turn (7) is asked where turns are known.
+(12: the providers' lists, the keys of 10) comes with them, replays (13) are a test's matter, and whether a hold
+outlives its turn (7) is asked where turns are known.
 """
 
 from collections.abc import Collection

@@ -18,7 +18,7 @@ DECLARE
 BEGIN
     FOR lot IN
         SELECT id, remaining, refund_id FROM lots
-        WHERE account_id = p_account AND live ORDER BY expires_at NULLS LAST, id
+        WHERE account_id = p_account AND live ORDER BY expires_at, id
     LOOP
         part := least(lot.remaining, due);
         UPDATE lots SET remaining = remaining - part WHERE id = lot.id;
@@ -77,34 +77,45 @@ BEGIN
     RETURN gone;
 END $$
 --;
+-- The statement that locks also looks for an earlier hold and for due lots. If it had to wait for the lock, that look is
+-- as old as the statement: an earlier hold is then found by the INSERT, and lots that became due in between were expired
+-- by whoever held the lock.
 CREATE FUNCTION hold_place(
     p_person bigint, p_turn bigint, p_step integer, p_min bigint, p_max bigint, p_now timestamptz,
     OUT outcome text, OUT held bigint, OUT wallet_posted bigint, OUT wallet_reserved bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     wallet bigint;
-    earlier record;
+    known bigint;
+    due boolean;
 BEGIN
-    SELECT id, posted, reserved INTO wallet, wallet_posted, wallet_reserved
-    FROM accounts WHERE person_id = p_person AND kind = 'wallet' FOR NO KEY UPDATE;
-    SELECT account_id, amount, status INTO earlier FROM holds WHERE turn_id = p_turn AND step = p_step;
-    IF FOUND THEN
-        outcome := CASE WHEN earlier.account_id = wallet THEN earlier.status ELSE 'conflict' END;
-        held := earlier.amount;
-        RETURN;
+    SELECT a.id, a.posted, a.reserved, h.turn_id,
+        EXISTS (SELECT FROM lots l WHERE l.account_id = a.id AND l.live AND l.expires_at <= p_now)
+    INTO wallet, wallet_posted, wallet_reserved, known, due
+    FROM accounts a LEFT JOIN holds h ON h.turn_id = p_turn AND h.step = p_step
+    WHERE a.person_id = p_person AND a.kind = 'wallet' FOR NO KEY UPDATE OF a;
+    IF known IS NULL THEN
+        IF due THEN
+            wallet_posted := wallet_posted - lots_expire(wallet, p_now);
+        END IF;
+        held := least(wallet_posted - wallet_reserved, p_max);
+        IF held >= p_min THEN
+            WITH placed AS (
+                INSERT INTO holds (turn_id, step, account_id, amount, created_at)
+                VALUES (p_turn, p_step, wallet, held, p_now)
+                ON CONFLICT (turn_id, step) DO NOTHING RETURNING amount
+            )
+            UPDATE accounts SET reserved = reserved + placed.amount FROM placed WHERE id = wallet;
+            IF FOUND THEN
+                outcome := 'held';
+                wallet_reserved := wallet_reserved + held;
+                RETURN;
+            END IF;
+        END IF;
     END IF;
-    IF EXISTS (SELECT FROM lots WHERE account_id = wallet AND live AND expires_at <= p_now) THEN
-        wallet_posted := wallet_posted - lots_expire(wallet, p_now);
-    END IF;
-    IF wallet IS NULL OR wallet_posted - wallet_reserved < p_min THEN
-        outcome := 'insufficient';
-        RETURN;
-    END IF;
-    outcome := 'held';
-    held := least(wallet_posted - wallet_reserved, p_max);
-    wallet_reserved := wallet_reserved + held;
-    INSERT INTO holds (turn_id, step, account_id, amount, created_at) VALUES (p_turn, p_step, wallet, held, p_now);
-    UPDATE accounts SET reserved = wallet_reserved WHERE id = wallet;
+    SELECT CASE WHEN account_id = wallet THEN status ELSE 'conflict' END, amount INTO outcome, held
+    FROM holds WHERE turn_id = p_turn AND step = p_step;
+    outcome := CASE WHEN FOUND THEN coalesce(outcome, 'conflict') ELSE 'insufficient' END;
 END $$
 --;
 -- Resolves a hold. p_tokens: what was used; NULL releases. Gives no outcome when there is nothing left to resolve.
@@ -117,56 +128,75 @@ DECLARE
     wallet bigint;
     tx bigint;
     gift bigint;
-    over bigint;
+    lot record;
+    used bigint := coalesce(p_tokens, 0);
     extra bigint := 0;
 BEGIN
-    SELECT account_id INTO wallet FROM holds WHERE turn_id = p_turn AND step = p_step AND status = 'held';
+    SELECT a.id, a.posted, a.reserved, h.amount INTO wallet, wallet_posted, wallet_reserved, held
+    FROM holds h JOIN accounts a ON a.id = h.account_id
+    WHERE h.turn_id = p_turn AND h.step = p_step AND h.status = 'held' FOR NO KEY UPDATE OF a;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    SELECT posted, reserved INTO wallet_posted, wallet_reserved FROM accounts WHERE id = wallet FOR NO KEY UPDATE;
-    -- Read again under the lock: another settlement may have been first.
-    SELECT amount INTO held FROM holds WHERE turn_id = p_turn AND step = p_step AND status = 'held';
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    outcome := CASE WHEN p_tokens IS NULL THEN 'released' ELSE 'settled' END;
-    charged := least(coalesce(p_tokens, 0), held);
+    charged := least(used, held);
     courtesy := 0;
-    over := coalesce(p_tokens, 0) - charged;
-    IF over > 0 THEN
-        extra := least(over, wallet_posted - wallet_reserved);
-        courtesy := least(over - extra, p_courtesy_max);
+    IF used > held THEN
+        extra := least(used - held, wallet_posted - wallet_reserved);
+        courtesy := least(used - held - extra, p_courtesy_max);
     END IF;
-    UPDATE holds SET status = outcome, settled = charged, overrun = extra, courtesy = hold_settle.courtesy,
-        resolved_at = p_now
-    WHERE turn_id = p_turn AND step = p_step;
+    -- Another settlement may have been first while this one waited for the lock: the status decides.
+    UPDATE holds SET status = CASE WHEN p_tokens IS NULL THEN 'released' ELSE 'settled' END,
+        settled = charged, overrun = extra, courtesy = hold_settle.courtesy, resolved_at = p_now
+    WHERE turn_id = p_turn AND step = p_step AND status = 'held' RETURNING status INTO outcome;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     charged := charged + extra;
-    IF charged + courtesy > 0 THEN
-        INSERT INTO ledger_tx (kind, ref_type, ref_id, created_at)
-        VALUES ('usage', 'hold', p_turn || ':' || p_step, p_now) RETURNING id INTO tx;
-        INSERT INTO ledger_entries (tx_id, account_id, amount) VALUES
-            (tx, wallet, -charged - courtesy), (tx, house('tokens_used'), charged + courtesy);
+    wallet_posted := wallet_posted - charged;
+    wallet_reserved := wallet_reserved - held;
+    -- The lot that lapses first pays; only when it cannot pay alone is the longer way gone.
+    SELECT id, remaining, expires_at, refund_id INTO lot FROM lots
+    WHERE account_id = wallet AND live ORDER BY expires_at, id LIMIT 1;
+    IF charged > 0 AND courtesy = 0 AND lot.remaining >= charged AND lot.refund_id IS NULL THEN
+        WITH t AS (
+            INSERT INTO ledger_tx (kind, ref_type, ref_id, created_at)
+            VALUES ('usage', 'hold', p_turn || ':' || p_step, p_now) RETURNING id
+        ), l AS (
+            UPDATE lots SET remaining = remaining - charged WHERE id = lot.id
+        ), c AS (
+            INSERT INTO lot_consumptions (lot_id, tx_id, amount) SELECT lot.id, t.id, charged FROM t
+        ), a AS (
+            UPDATE accounts SET posted = wallet_posted, reserved = wallet_reserved WHERE id = wallet
+        )
+        INSERT INTO ledger_entries (tx_id, account_id, amount)
+        SELECT t.id, v.account_id, v.amount
+        FROM t, (VALUES (wallet, -charged), (house('tokens_used'), charged)) AS v (account_id, amount);
+    ELSE
+        IF charged + courtesy > 0 THEN
+            INSERT INTO ledger_tx (kind, ref_type, ref_id, created_at)
+            VALUES ('usage', 'hold', p_turn || ':' || p_step, p_now) RETURNING id INTO tx;
+            INSERT INTO ledger_entries (tx_id, account_id, amount) VALUES
+                (tx, wallet, -charged - courtesy), (tx, house('tokens_used'), charged + courtesy);
+        END IF;
         IF charged > 0 THEN
             PERFORM lots_consume(wallet, tx, charged);
         END IF;
+        IF courtesy > 0 THEN
+            -- The lot is used up by the same usage that called for it, so the balance does not see it.
+            INSERT INTO ledger_tx (kind, ref_type, ref_id, created_at)
+            VALUES ('courtesy', 'hold', p_turn || ':' || p_step, p_now) RETURNING id INTO gift;
+            INSERT INTO ledger_entries (tx_id, account_id, amount) VALUES
+                (gift, wallet, courtesy), (gift, house('tokens_given'), -courtesy);
+            WITH given AS (
+                INSERT INTO lots (account_id, tx_id, kind, granted, remaining, expires_at, created_at)
+                VALUES (wallet, gift, 'courtesy', hold_settle.courtesy, 0, p_now, p_now) RETURNING id
+            )
+            INSERT INTO lot_consumptions (lot_id, tx_id, amount) SELECT id, tx, hold_settle.courtesy FROM given;
+        END IF;
+        UPDATE accounts SET posted = wallet_posted, reserved = wallet_reserved WHERE id = wallet;
     END IF;
-    IF courtesy > 0 THEN
-        -- The lot is used up by the same usage that called for it, so the balance does not see it.
-        INSERT INTO ledger_tx (kind, ref_type, ref_id, created_at)
-        VALUES ('courtesy', 'hold', p_turn || ':' || p_step, p_now) RETURNING id INTO gift;
-        INSERT INTO ledger_entries (tx_id, account_id, amount) VALUES
-            (gift, wallet, courtesy), (gift, house('tokens_given'), -courtesy);
-        WITH lot AS (
-            INSERT INTO lots (account_id, tx_id, kind, granted, remaining, expires_at, created_at)
-            VALUES (wallet, gift, 'courtesy', hold_settle.courtesy, 0, p_now, p_now) RETURNING id
-        )
-        INSERT INTO lot_consumptions (lot_id, tx_id, amount) SELECT id, tx, hold_settle.courtesy FROM lot;
-    END IF;
-    wallet_posted := wallet_posted - charged;
-    wallet_reserved := wallet_reserved - held;
-    UPDATE accounts SET posted = wallet_posted, reserved = wallet_reserved WHERE id = wallet;
-    IF EXISTS (SELECT FROM lots WHERE account_id = wallet AND live AND expires_at <= p_now) THEN
+    -- What this hold kept from lapsing lapses now. Without an expiry a lot comes last, so the first one tells.
+    IF lot.expires_at <= p_now THEN
         wallet_posted := wallet_posted - lots_expire(wallet, p_now);
     END IF;
 END $$
