@@ -247,14 +247,19 @@ local function lease(t, p)
 end
 
 -- The ticket that (turn, fence) holds, or nil. A holder whose lease this Redis has lost gets it again, with its slot
--- and KV: nobody here was given a later fence for the turn, and the fence is older than this state or ahead of it.
+-- and KV, if nobody here was given a later fence for the turn and the fence is from before this state was born, or
+-- ahead of all it remembers (Redis came back with an older copy). The first is believed only as long as tombstones
+-- live, so that a turn that ended here meanwhile is not taken up once more.
 local function held(turn, fence, sealed)
   local t = ticket_of(turn)
   if t and t.s == 'r' and t.f == fence then
     return t
   end
   local born, last = state('born', 'f')
-  if (t and (t.s == 'd' or t.f >= fence)) or (fence >= born and fence <= last) then
+  if t and (t.s == 'd' or t.s == 'x' or t.f >= fence) then
+    return nil
+  end
+  if fence < born and now > born + tomb_us or fence >= born and fence <= last then
     return nil
   end
   local old = t

@@ -1,0 +1,282 @@
+"""The Lua against a plain Python scheduler, on virtual time, with holders that crash, come back late, or lose Redis."""
+
+import asyncio
+from dataclasses import replace
+
+from hypothesis import Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from redis.asyncio import Redis
+
+from inference.queue.fair import FairQueue
+from inference.queue.ticket import Claim, Limits, QueueConfig, Rate, Ticket, Usage
+from kit.errors import QueueFull, RateLimited
+from tests.support.queue_model import SECOND, Held, Model
+
+START = 1_790_000_000 * SECOND
+LIMITS = Limits((Rate("requests", 3), Rate("tokens", 2_000, per_token=True)), queued_max=4)
+# A failure is shrunk, but not explained: tracing every line of the client takes longer than the test may.
+PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
+KEYS = [f"{person}:{message}" for person in (1, 2) for message in range(3)]
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Runs every operation on both and compares the answers, and after each step all that can be seen."""
+
+    redis_url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.redis = Redis.from_url(self.redis_url)
+        self.now = START
+        self.fences: set[int] = set()
+        self.claims: list[tuple[Claim, Held]] = []
+        self.tickets: dict[int, Ticket] = {}
+        self.ended: dict[int, str] = {}
+        self.ended_before_loss: set[int] = set()
+
+    def run(self, operation):
+        return self.loop.run_until_complete(operation)
+
+    def teardown(self) -> None:
+        try:
+            self.drain()
+        finally:
+            self.run(self.redis.aclose())
+            self.loop.close()
+
+    @initialize(
+        slots=st.integers(1, 4),
+        kv_budget=st.sampled_from([0, 900, 2_500]),
+        reserve=st.integers(0, 2),
+        lag_max=st.sampled_from([0, 500, 16_384]),
+    )
+    def start(self, slots, kv_budget, reserve, lag_max) -> None:
+        self.config = QueueConfig(
+            slots=slots,
+            kv_budget=kv_budget,
+            reserve_min=reserve,
+            reserve_max=reserve,
+            lag_max=lag_max,
+            queued_max=12,
+            cached_factor=0.2,
+            idle_s=10**9,
+        )
+        self.queue = FairQueue(self.redis, "model", self.config)
+        self.run(self.redis.flushdb())
+        self.run(self.queue.configure(now_us=self.now))
+        self.model = Model(self.config, self.now)
+
+    def end(self, turn_id: int, how: str) -> None:
+        assert turn_id not in self.ended, f"turn {turn_id} ended twice: {self.ended[turn_id]}, {how}"
+        self.ended[turn_id] = how
+
+    def held_on(self, turn_id: int) -> None:
+        """A holder was believed. Only a loss of Redis forgets an ending; Postgres then closes the turn again."""
+        if turn_id in self.ended_before_loss:
+            self.ended_before_loss.remove(turn_id)
+            del self.ended[turn_id]
+        assert turn_id not in self.ended
+
+    @rule(key=st.sampled_from(KEYS), tokens=st.integers(0, 3_000))
+    def admit(self, key, tokens) -> None:
+        person = int(key[0])
+        try:
+            admission = self.run(self.queue.admit(key, person, LIMITS, tokens=tokens, now_us=self.now))
+            answer = ("new", None) if admission.fresh else ("known", admission.turn_id)
+        except RateLimited as refused:
+            answer = ("limited", refused.limit)
+        except QueueFull as refused:
+            answer = ("full", refused.scope)
+        assert answer == self.model.admit(key, person, LIMITS, tokens, self.now)
+
+    @rule(key=st.sampled_from(KEYS))
+    def release(self, key) -> None:
+        self.run(self.queue.release(key, int(key[0]), now_us=self.now))
+        self.model.release(key)
+
+    @rule(
+        person=st.integers(1, 4),
+        input_tokens=st.integers(0, 600),
+        cached=st.integers(0, 100),
+        output_max=st.integers(1, 600),
+        patience=st.sampled_from([0, 0, 3, 30]),
+        cap=st.integers(1, 3),
+        hard=st.sampled_from([0, 0, 3]),
+        key=st.sampled_from(["", "", *KEYS]),
+    )
+    def submit(self, person, input_tokens, cached, output_max, patience, cap, hard, key) -> None:
+        turn_id = len(self.tickets) + 1
+        ticket = Ticket(
+            turn_id=turn_id,
+            person_id=person,
+            weight=(1, 2, 4, 3)[person - 1],
+            base_cap=cap,
+            input_tokens=input_tokens,
+            cached_tokens_est=min(cached, input_tokens),
+            output_max=output_max,
+            deadline_us=self.now + patience * SECOND if patience else 0,
+            in_flight_max=hard,
+        )
+        key = key if key.startswith(f"{person}:") else ""
+        self.tickets[turn_id] = ticket
+        self.run(self.queue.submit(ticket, key=key, now_us=self.now))
+        self.model.submit(ticket, key, self.now)
+
+    @rule(data=st.data())
+    def submit_again(self, data) -> None:
+        open_turns = [turn for turn in self.tickets if turn not in self.ended]
+        if open_turns:
+            ticket = self.tickets[data.draw(st.sampled_from(open_turns))]
+            self.run(self.queue.submit(ticket, now_us=self.now))
+            self.model.submit(ticket, "", self.now)
+
+    @rule()
+    def claim(self) -> None:
+        claimed = self.run(self.queue.claim(now_us=self.now))
+        held, dropped = self.model.claim(self.now)
+        assert [e.turn_id for e in claimed.expired] == dropped
+        for turn_id in dropped:
+            self.end(turn_id, "dropped")
+        claim = claimed.claim
+        assert (claim and (claim.turn_id, claim.fence, claim.tries)) == (
+            held and (held.ticket.turn_id, held.fence, held.tries)
+        )
+        if claim and held:
+            assert claim.fence > max(self.fences, default=0)
+            assert claim.turn_id not in self.ended
+            assert replace(claim.ticket, tries=0) == self.tickets[claim.turn_id]
+            self.fences.add(claim.fence)
+            self.claims.append((claim, held))
+
+    @rule(data=st.data(), output=st.integers(0, 700))
+    def renew(self, data, output) -> None:
+        """Any holder, live or long replaced, may come at any time: one that crashed simply doesn't."""
+        if self.claims:
+            claim, held = data.draw(st.sampled_from(self.claims))
+            renewal = self.run(self.queue.renew(claim, output, now_us=self.now))
+            assert (renewal.alive, renewal.cancelled) == self.model.renew(held, output, self.now)
+            if renewal.alive:
+                self.held_on(claim.turn_id)
+
+    @rule()
+    def renew_all(self) -> None:
+        """A worker's heartbeat: its newest claims in one pipeline."""
+        newest = self.claims[-3:]
+        renewals = self.run(self.queue.renew_many([(claim, 1) for claim, _ in newest], now_us=self.now))
+        expected = [self.model.renew(held, 1, self.now) for _, held in newest]
+        assert [(r.alive, r.cancelled) for r in renewals] == expected
+        for (claim, _), renewal in zip(newest, renewals, strict=True):
+            if renewal.alive:
+                self.held_on(claim.turn_id)
+
+    @rule(data=st.data(), output=st.integers(0, 700), cached=st.integers(0, 50))
+    def finish(self, data, output, cached) -> None:
+        if self.claims:
+            claim, held = data.draw(st.sampled_from(self.claims))
+            usage = Usage(claim.ticket.input_tokens + 50, cached, output)
+            finished = self.run(self.queue.finish(claim, usage, now_us=self.now))
+            assert finished.accepted == self.model.finish(held, usage, self.now)
+            assert finished.wakeups == self.model.wakeups()
+            if finished.accepted:
+                self.held_on(claim.turn_id)
+                self.end(claim.turn_id, "finished")
+
+    @rule(data=st.data())
+    def requeue(self, data) -> None:
+        if self.claims:
+            claim, held = data.draw(st.sampled_from(self.claims))
+            finished = self.run(self.queue.requeue(claim, now_us=self.now))
+            assert finished.accepted == self.model.finish(held, None, self.now)
+            assert finished.wakeups == self.model.wakeups()
+            if finished.accepted:
+                self.held_on(claim.turn_id)
+
+    @rule(data=st.data())
+    def cancel(self, data) -> None:
+        if self.tickets:
+            turn_id = data.draw(st.sampled_from(list(self.tickets)))
+            found = self.run(self.queue.cancel(turn_id, now_us=self.now))
+            assert found == self.model.cancel(turn_id, self.now)
+            if found == "removed":
+                self.end(turn_id, "cancelled")
+
+    @rule()
+    def reap(self) -> None:
+        reaped = self.run(self.queue.reap(now_us=self.now))
+        requeued, dead = self.model.reap(self.now)
+        assert [e.turn_id for e in reaped.requeued] == requeued
+        assert [e.turn_id for e in reaped.dead] == dead
+        assert reaped.wakeups == self.model.wakeups()
+        for turn_id in dead:
+            self.end(turn_id, "dead")
+
+    @rule(us=st.sampled_from([1, 1_000, SECOND, 3 * SECOND, 16 * SECOND, 61 * SECOND]))
+    def wait(self, us) -> None:
+        self.now += us
+
+    @rule(scripts_too=st.booleans())
+    def lose_redis(self, scripts_too) -> None:
+        self.now += SECOND
+        note("Redis is lost")
+        self.ended_before_loss |= set(self.ended)
+        self.run(self.redis.flushdb())
+        if scripts_too:
+            self.run(self.redis.script_flush())
+        self.run(self.queue.position(1, now_us=self.now))
+        self.model = Model(self.config, self.now)
+
+    @invariant()
+    def looks_as_the_model(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        seen, model = self.run(self.queue.snapshot(now_us=self.now)), self.model
+        assert [(h.person_id, h.waiting, h.running, h.counter) for h in seen.heads] == model.heads()
+        assert (seen.waiting, seen.running) == (len(model.waiting()), len(model.running()))
+        assert seen.kv_used == model.kv_used()
+        assert seen.places == model.places_kept(self.now)
+
+    def drain(self) -> None:
+        """The sweeper and one worker finish what is left: nothing may be lost, and all of it goes back to zero."""
+        if not hasattr(self, "model"):
+            return
+        self.now += 100 * SECOND
+        for _ in range(4):
+            self.reap()
+            self.submit_lost()
+            while True:
+                before = len(self.claims)
+                self.claim()
+                if len(self.claims) == before:
+                    break
+                claim, held = self.claims[-1]
+                usage = Usage(claim.ticket.input_tokens, 0, 10)
+                assert self.run(self.queue.finish(claim, usage, now_us=self.now)).accepted
+                assert self.model.finish(held, usage, self.now)
+                self.end(claim.turn_id, "finished")
+        assert set(self.ended) == set(self.tickets)
+        seen = self.run(self.queue.snapshot(now_us=self.now))
+        assert (seen.waiting, seen.running, seen.kv_used, seen.persons_waiting) == (0, 0, 0, 0)
+        assert int(self.run(self.redis.hget("{fq:model}:st", "w")) or 0) == 0
+        self.no_key_stays()
+
+    def submit_lost(self) -> None:
+        for turn_id, ticket in self.tickets.items():
+            if turn_id not in self.ended and not self.run(self.queue.known(turn_id, now_us=self.now)):
+                self.run(self.queue.submit(ticket, now_us=self.now))
+                self.model.submit(ticket, "", self.now)
+
+    def no_key_stays(self) -> None:
+        async def lasting() -> set[bytes]:
+            return {key async for key in self.redis.scan_iter("{fq:model}*") if await self.redis.ttl(key) == -1}
+
+        assert self.run(lasting()) <= {b"{fq:model}:cfg", b"{fq:model}:st"}
+
+
+def test_the_queue_does_what_the_plain_scheduler_does(redis_url) -> None:
+    QueueMachine.redis_url = redis_url
+    run_state_machine_as_test(
+        QueueMachine,
+        settings=settings(max_examples=120, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
+    )
