@@ -4,32 +4,17 @@ from datetime import datetime
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from billing import orders
 from billing.balance import Balance
 from billing.catalog import Catalog, Plan
 from billing.orders import Order
 from billing.payments import Credit
 from bot import keyboards
-from kit.errors import Rejected
 from kit.words import Words
 
 STARS = "XTR"
 DAY_S = 86_400
 # How the words call a kind of lot, where they call it otherwise.
 _LOT_WORDS = {"plan": "subscription", "gift": "grant", "restored": "pack"}
-_REFUSALS: dict[type[Rejected], str] = {
-    orders.OrderUnknown: "checkout-failed",
-    orders.OrderOfAnother: "checkout-other-person",
-    orders.OrderPriceDiffers: "checkout-changed",
-    orders.OrderExpired: "checkout-expired",
-    orders.OrderPaid: "checkout-already",
-    orders.SecondSubscription: "checkout-already",
-}
-
-
-def refusal(say: Words, rejected: Rejected) -> str:
-    """Return what Telegram shows when a payment may not begin."""
-    return say.say(_REFUSALS.get(type(rejected), "checkout-failed"))
 
 
 def plans_button(say: Words) -> InlineKeyboardButton:

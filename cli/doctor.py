@@ -132,15 +132,11 @@ async def _database(settings: Settings) -> list[Finding]:
         async with db.transaction() as tx:
             await stamp.claim(tx, kind=stamp.kind_of(settings.bot_id), now=Clock().now())
         async with db.read() as connection:
-            for violation in await invariants.check(connection):
-                found.append(
-                    Finding(
-                        "bad",
-                        f"invariant {violation.number}: {violation.name} ({violation.count})",
-                        "see docs/operator.md",
-                    )
-                )
-        return found
+            broken = await invariants.check(connection)
+        return found + [
+            Finding("bad", f"invariant {one.number}: {one.name} ({one.count})", "see docs/operator.md")
+            for one in broken
+        ]
     finally:
         await db.close()
 
@@ -163,8 +159,8 @@ async def _models(settings: Settings) -> list[Finding]:
             result = await models.probe(model, session)
             if result.reachable and not result.problems:
                 found.append(Finding("good", f"{model.id}: {model.name}"))
-            for problem in result.problems:
-                found.append(Finding("bad" if settings.bot_id else "note", f"{model.id}: {problem}", "see models.toml"))
+            severity: State = "bad" if settings.bot_id else "note"
+            found += [Finding(severity, f"{model.id}: {problem}", "see models.toml") for problem in result.problems]
     return found
 
 

@@ -152,7 +152,7 @@ async def pre_checkout(query: PreCheckoutQuery, ctx: Context) -> None:
                 now=ctx.app.clock.now(),
             )
     except Rejected as rejected:
-        refusal = offers.refusal(ctx.words, rejected)
+        refusal = ctx.words.say(rejected.code, **rejected.params)
         log.info("checkout_refused", person=ctx.person.id, code=rejected.code)
     except Exception:
         log.exception("checkout_failed", person=ctx.person.id)

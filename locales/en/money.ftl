@@ -137,10 +137,14 @@ invoice-label = { $plan }
 
 ## Refused before paying: Telegram shows it to the person
 
-checkout-expired = This invoice has expired. Open /plans, the price is the same.
-checkout-other-person = This invoice was made for someone else. Yours is in /plans.
-checkout-changed = The price has changed. The new one is in /plans.
-checkout-already = This is already paid, there is no need to pay twice.
+error-order-expired = This invoice has expired. Open /plans, the price is the same.
+error-order-of-another = This invoice was made for someone else. Yours is in /plans.
+error-order-price-differs = The price has changed. The new one is in /plans.
+error-order-paid = This is already paid, there is no need to pay twice.
+error-not-for-sale = This is not on sale any more. What is: /plans
+error-second-subscription = You have a subscription already, one is enough: /subscription
+error-order-unknown = There is no such invoice. Open a new one: /plans
+error-not-refundable = There is nothing to give back for this payment: it was refunded already, or never came.
 checkout-failed = The invoice could not be checked, nothing was charged. Try again.
 
 ## After paying

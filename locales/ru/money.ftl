@@ -141,10 +141,14 @@ invoice-label = { $plan }
 
 ## Отказ перед оплатой: Telegram покажет его человеку
 
-checkout-expired = Этот счёт устарел. Откройте /plans, цена та же.
-checkout-other-person = Этот счёт выставлен другому человеку. Ваш — в /plans.
-checkout-changed = Цена изменилась. Новая — в /plans.
-checkout-already = Это уже оплачено, второй раз платить не нужно.
+error-order-expired = Этот счёт устарел. Откройте /plans, цена та же.
+error-order-of-another = Этот счёт выставлен другому человеку. Ваш — в /plans.
+error-order-price-differs = Цена изменилась. Новая — в /plans.
+error-order-paid = Это уже оплачено, второй раз платить не нужно.
+error-not-for-sale = Это больше не продаётся. Что есть: /plans
+error-second-subscription = Подписка у вас уже есть, второй не нужно: /subscription
+error-order-unknown = Такого счёта нет. Откройте новый: /plans
+error-not-refundable = По этой оплате возвращать нечего: её уже вернули, или она не приходила.
 checkout-failed = Не получилось проверить счёт, ничего не списано. Попробуйте ещё раз.
 
 ## После оплаты
