@@ -39,18 +39,25 @@ async def test_a_loss_at_any_statement_is_unavailable(database: Database, databa
     with pytest.raises(Unavailable):
         async with database.transaction() as tx:
             await asyncio.gather(tx.scalar(sa.text("SELECT pg_sleep(5)")), cut(database_url))
-    with pytest.raises(Unavailable):
+
+    async def read_twice() -> None:
         async with database.read() as connection:
             await connection.scalar(ONE)
             await cut(database_url)
             await connection.scalar(ONE)
 
+    with pytest.raises(Unavailable):
+        await read_twice()
+
 
 async def test_a_loss_at_the_commit_is_unavailable(database: Database, database_url: str) -> None:
-    with pytest.raises(Unavailable):
+    async def commit_late() -> None:
         async with database.transaction() as tx:
             await tx.scalar(ONE)
             await cut(database_url)
+
+    with pytest.raises(Unavailable):
+        await commit_late()
 
 
 @pytest.mark.parametrize("url", ["postgresql://forma@127.0.0.1:1/forma", "postgresql://forma@/forma?host=/nowhere"])

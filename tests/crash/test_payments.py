@@ -32,11 +32,12 @@ async def sheet(person: Person) -> str:
 async def assert_paid_once(forma: Stack, person: Person) -> None:
     await person.wait_for("300", timeout_s=30)
     assert await person.stars() == 5_000 - PACK_STARS
-    credits: list[Any] = await forma.rows(
-        "SELECT l.granted FROM lots l JOIN accounts a ON a.id = l.account_id WHERE a.person_id = :id AND l.kind = 'pack'",
+    granted: list[Any] = await forma.rows(
+        "SELECT l.granted FROM lots l JOIN accounts a ON a.id = l.account_id"
+        " WHERE a.person_id = :id AND l.kind = 'pack'",
         id=person.id,
     )
-    assert [row.granted for row in credits] == [PACK_TOKENS]
+    assert [row.granted for row in granted] == [PACK_TOKENS]
 
 
 async def test_the_bot_is_killed_between_a_payments_arrival_and_its_handling(forma: Stack) -> None:

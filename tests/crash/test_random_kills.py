@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -23,9 +23,11 @@ async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterato
         yield running
 
 
-async def test_every_question_is_answered_whatever_is_killed(forma: Stack) -> None:
+async def test_every_question_is_answered_whatever_is_killed(
+    forma: Stack, record_property: Callable[[str, object], None]
+) -> None:
     seed = int(os.environ.get("FORMA_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
-    print(f"seed {seed}")
+    record_property("seed", seed)
     dice = random.Random(seed)
     persons = await forma.persons(PERSONS)
     asked: dict[str, Person] = {}

@@ -7,8 +7,12 @@ import pytest
 from tests.support.forma import Forma
 
 
-@pytest.mark.parametrize(("language", "question", "sign"), [("ru", "Как лучше спать?", "имуляц"), ("en", "How do I sleep?", "imulat")])
-async def test_a_question_is_answered_in_the_persons_language(forma: Forma, language: str, question: str, sign: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "question", "sign"), [("ru", "Как лучше спать?", "имуляц"), ("en", "How do I sleep?", "imulat")]
+)
+async def test_a_question_is_answered_in_the_persons_language(
+    forma: Forma, language: str, question: str, sign: str
+) -> None:
     person = await forma.person(language)
     await person.send(question)
     answer = await person.wait_for(question)
@@ -56,10 +60,13 @@ async def test_a_long_text_in_eight_parts_is_one_question(forma: Forma) -> None:
     await person.send("слово " * 5_000)
     await forma.tg.until(lambda: any(m.sender_id != person.id and m.id > 3 for m in person.messages()), timeout_s=20)
     assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1
-    assert await forma.scalar(
-        "SELECT count(*) FROM messages m JOIN turns t ON t.id = m.turn_id WHERE person_id = :id AND role = 'user'",
-        id=person.id,
-    ) == 8
+    assert (
+        await forma.scalar(
+            "SELECT count(*) FROM messages m JOIN turns t ON t.id = m.turn_id WHERE person_id = :id AND role = 'user'",
+            id=person.id,
+        )
+        == 8
+    )
 
 
 async def test_the_new_command_forgets_the_dialog(forma: Forma) -> None:

@@ -1,7 +1,5 @@
 """Buying with Stars through the front door: packs, the life of a subscription, and what goes wrong."""
 
-import pytest
-
 from tests.support.forma import Forma
 from tests.support.telegram import Person
 

@@ -1,0 +1,238 @@
+"""`forma up` in a terminal: its screen, its orderly end, its second start, and what happens when parts of it die."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.embedded import prepare_data_dir, server_owner
+from tests.support.stack import clean_environment
+from tests.support.telegram import SandboxTelegram
+
+# What is promised is 10 s on a machine that does nothing else.
+START_S = 30.0
+STOP_S = 5.0
+PARTS = {"telegram", "model", "bot", "worker", "web"}
+GUEST_EN = 1002
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+class Up:
+    """One data directory and its ports; `forma up` on them, once or again."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.http, self.telegram, self.model = free_ports(3)
+        self.process: asyncio.subprocess.Process | None = None
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+        self.began = 0.0
+
+    def environment(self, **changes: object) -> dict[str, str]:
+        ports = {"http_port": self.http, "sandbox_port": self.telegram, "sandbox_model_port": self.model}
+        # Nothing answers there: the model server of the sandbox is used.
+        return clean_environment(**{"data_dir": self.data_dir, **ports, **changes})
+
+    async def start(self) -> float:
+        """Start and wait for the screen; returns the seconds."""
+        began = time.monotonic()
+        self.began = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as sink:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "cli", "up", env=self.environment(), cwd=self.log.parent,
+                stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+            )  # fmt: skip
+        while "Forma is running" not in self.said():
+            assert self.process.returncode is None, self.said()
+            assert time.monotonic() - began < START_S, self.said()
+            await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+    def said(self) -> str:
+        """What the last start wrote."""
+        return self.log.read_bytes()[int(self.began) :].decode(errors="replace")
+
+    async def refused(self, **changes: object) -> tuple[int, str]:
+        """Start where it must not; returns the exit status and the words."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli", "up", env=self.environment(**changes), cwd=self.log.parent,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        words, _ = await asyncio.wait_for(process.communicate(), START_S)
+        return process.returncode or 0, words.decode()
+
+    async def signal(self, signum: int) -> float:
+        """Send a signal to the supervisor alone, as a terminal's job control does; returns the seconds to its end."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(signum)
+        await asyncio.wait_for(self.process.wait(), 3 * STOP_S)
+        return time.monotonic() - began
+
+    def pids(self) -> dict[str, int]:
+        """The processes that belong to this data directory or are children of the supervisor, by part."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environment = (entry / "environ").read_bytes().decode(errors="replace")
+                mine = f"FORMA_DATA_DIR={self.data_dir}\0" in environment + "\0"
+                if mine and (part := re.search(r"-m (?:cli|sandbox) (\w+)", command)):
+                    found[part[1]] = int(entry.name)
+                elif str(self.data_dir) in command and "postgres" in command and " -D " in command:
+                    found["postgres"] = int(entry.name)
+                elif str(self.data_dir) in command and "valkey-server" in command:
+                    found["valkey"] = int(entry.name)
+        return found
+
+    async def gone(self, within_s: float) -> None:
+        """Nothing of it is left."""
+        deadline = time.monotonic() + within_s
+        while left := self.pids():
+            assert time.monotonic() < deadline, f"{left}\n{self.said()[-3000:]}"
+            await asyncio.sleep(0.05)
+
+    async def restarted(self, name: str, old: int) -> None:
+        """A part runs again, as another process."""
+        deadline = time.monotonic() + START_S
+        while self.pids().get(name, old) == old:
+            assert time.monotonic() < deadline, self.said()[-3000:]
+            await asyncio.sleep(0.05)
+
+    async def health(self) -> str:
+        """The status that /health gives, '' while nobody answers."""
+
+        def ask() -> str:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/health", timeout=5) as answer:
+                    return str(json.load(answer)["status"])
+            except OSError:
+                return ""
+
+        return await asyncio.to_thread(ask)
+
+    async def chat(self, mark: str) -> None:
+        """A guest asks and is answered."""
+        async with SandboxTelegram(f"http://127.0.0.1:{self.telegram}") as tg:
+            guest = await tg.known(GUEST_EN)
+            await guest.send(f"[[echo: {mark}]]")
+            await guest.wait_for(mark, timeout_s=40)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A place that the servers' own user may enter as well."""
+    owner = server_owner()
+    made = Path(tempfile.mkdtemp(prefix="forma-up-", dir="/tmp" if owner else None))
+    made.chmod(0o711)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+async def forma(home: Path) -> AsyncIterator[Up]:
+    made = Up(prepare_data_dir(home / "data", server_owner()))
+    try:
+        yield made
+    finally:
+        for pid in made.pids().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if made.process is not None and made.process.returncode is None:
+            await made.process.wait()
+
+
+async def test_the_first_start_says_where_everything_is(forma: Up, record_property) -> None:
+    record_property("first_start_s", await forma.start())
+    screen = forma.said()
+    for word in (f"127.0.0.1:{forma.telegram}", "Оператор", "FORMA_BOT_TOKEN", "FORMA_MODEL_URL", str(forma.data_dir)):
+        assert word in screen
+    assert set(forma.pids()) == PARTS | {"up", "postgres", "valkey"}
+    assert await forma.health() == "ok"
+    await forma.chat("first")
+
+
+async def test_a_second_one_on_the_same_data_is_refused_in_words(forma: Up) -> None:
+    code, words = await forma.refused()
+    assert code == os.EX_CONFIG
+    assert f"already runs on {forma.data_dir}" in words
+    assert str(forma.pids()["up"]) in words
+    assert "FORMA_DATA_DIR" in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize("setting", ["http_port", "sandbox_port", "sandbox_model_port"])
+async def test_a_taken_port_is_refused_by_its_settings_name(forma: Up, home: Path, setting: str) -> None:
+    ports = dict(zip(("http_port", "sandbox_port", "sandbox_model_port"), free_ports(3), strict=True))
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", ports[setting]))
+        holder.listen()
+        code, words = await forma.refused(data_dir=home / f"other-{setting}", **ports)
+    assert code == os.EX_CONFIG
+    assert f"FORMA_{setting.upper()}" in words
+    assert str(ports[setting]) in words
+    assert "Traceback" not in words
+    assert not (home / f"other-{setting}" / "postgres").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize("name", ["worker", "bot", "web", "valkey", "postgres"])
+async def test_a_part_that_is_killed_comes_back(forma: Up, name: str) -> None:
+    old = forma.pids()[name]
+    os.kill(old, signal.SIGKILL)
+    await forma.restarted(name, old)
+    await forma.chat(f"after-{name}")
+    deadline = time.monotonic() + START_S
+    while await forma.health() != "ok":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+
+
+async def test_ctrl_c_ends_everything_and_leaves_nothing(forma: Up, record_property) -> None:
+    took = await forma.signal(signal.SIGINT)
+    record_property("stop_s", took)
+    assert took < STOP_S
+    assert forma.process is not None
+    assert forma.process.returncode == 0
+    assert forma.pids() == {}
+    assert "has stopped" in forma.said()
+    assert "Traceback" not in forma.said()
+
+
+async def test_a_second_start_goes_on_with_the_same_data(forma: Up, record_property) -> None:
+    took = await forma.start()
+    record_property("second_start_s", took)
+    async with SandboxTelegram(f"http://127.0.0.1:{forma.telegram}") as tg:
+        guest = await tg.known(GUEST_EN)
+        assert any("first" in seen.text and seen.sender_id == tg.bot_id for seen in guest.messages())
+    await forma.chat("second")
+
+
+async def test_a_killed_supervisor_leaves_no_orphan_and_can_start_again(forma: Up) -> None:
+    await forma.signal(signal.SIGKILL)
+    await forma.gone(within_s=10)
+    await forma.start()
+    await forma.chat("third")
+    assert await forma.signal(signal.SIGTERM) < STOP_S
+    await forma.gone(within_s=1)
