@@ -1,0 +1,293 @@
+"""`make bench`: a hundred persons in a closed loop through the whole of Forma, against the same model server bare.
+
+Loaded: each person writes the next message when the final answer is there. Then the bodies that reached the model
+server are sent straight to it by as many clients. Windows alternate (A B A B); tokens are the server's own count.
+Idle: one person, one message at a time; from their send to the first Bot API call that carries the model's text, less
+the time to the first token of the same body sent straight to the model server.
+The last line is JSON: throughput_ratio, added_first_token_ms_p50 and _p95, cpu_s_per_1000_tokens, and what they are
+made of. Everything outside of Forma is simulated: Telegram's limits and the model's latency are the sandbox's.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from bench.stack import Stack, running
+
+PERSONS = 100
+WARM_UP_S = 15.0
+IDLE_ROUNDS = 200
+ANSWER_TIMEOUT_S = 180.0
+
+# Limits so wide that the plan decides nothing: what is measured is the machinery.
+PLANS = """
+[free]
+kind = "free"
+title = { ru = "Мера", en = "Measure" }
+daily_tokens = 1_000_000_000
+requests_per_minute = 1_000
+in_flight = 1
+queued = 10
+context_tokens = 8_000
+answer_tokens = 1_500
+photos_per_day = 1
+weight = 1
+"""
+QUESTIONS = (
+    "Как лучше спать, если я поздно ложусь?",
+    "Сколько белка мне нужно в день при весе 80 кг?",
+    "Составь план тренировок на три дня в неделю.",
+    "Что съесть перед утренней пробежкой?",
+    "How do I recover after a long run?",
+    "Почему болят колени после приседаний?",
+)
+
+
+@dataclass
+class Window:
+    """One measured stretch."""
+
+    seconds: float
+    tokens: int
+    cpu_s: float
+    requests: int
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds
+
+
+class Telegram:
+    """The load's side of the sandbox: persons who act, and the events that tell what they see."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._session = session
+        self._finals: dict[int, asyncio.Event] = {}
+        self.drafts: dict[int, asyncio.Future[float]] = {}
+        self.refused = 0
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        async with self._session.post(f"{self._url}/_control/{path}", json=body) as response:
+            answer: dict[str, Any] = await response.json(loads=orjson.loads)
+            assert response.status == 200, answer
+            return answer
+
+    async def follow(self) -> None:
+        """Note each bot message (a final) and each first draft with text, at the moment it is told."""
+        types = "message,draft,call"
+        async with self._session.ws_connect(f"{self._url}/_control/events?types={types}", max_msg_size=0) as socket:
+            async for frame in socket:
+                event = orjson.loads(frame.data)
+                chat = event.get("chat_id")
+                if event["type"] == "message" and event["message"]["from"]["is_bot"]:
+                    self._finals.setdefault(chat, asyncio.Event()).set()
+                elif event["type"] == "draft" and event["draft"]["text"]:
+                    waiter = self.drafts.get(chat)
+                    if waiter and not waiter.done():
+                        waiter.set_result(time.perf_counter())
+                elif event["type"] == "call" and event.get("error_code") == 429:
+                    self.refused += 1
+
+    async def ask(self, person: int, text: str) -> None:
+        """Send and wait for the final."""
+        final = self._finals.setdefault(person, asyncio.Event())
+        final.clear()
+        await self.post(f"persons/{person}/send", {"text": text})
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await final.wait()
+
+    async def person(self) -> int:
+        person: int = (await self.post("persons", {"first_name": "Нагрузка", "language_code": "ru"}))["id"]
+        final = self._finals.setdefault(person, asyncio.Event())
+        await self.post(f"persons/{person}/start", {})
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await final.wait()
+        return person
+
+
+async def generated(session: aiohttp.ClientSession, model_url: str) -> int:
+    """Return the model server's own count of generated tokens."""
+    async with session.get(f"{model_url}/metrics") as response:
+        text = await response.text()
+    line = next(row for row in text.splitlines() if row.startswith("vllm:generation_tokens_total"))
+    return int(float(line.rpartition(" ")[2]))
+
+
+async def recorded(session: aiohttp.ClientSession, model_url: str) -> list[bytes]:
+    """Return the bodies that reached the model server."""
+    async with session.get(f"{model_url}/_control/requests") as response:
+        found = (await response.json(loads=orjson.loads))["requests"]
+    return [orjson.dumps(one["body"]) for one in found if one["path"] == "/v1/chat/completions"]
+
+
+async def stream_bare(session: aiohttp.ClientSession, model_url: str, body: bytes) -> float:
+    """Send a body straight to the model server, read all of it; return the seconds to its first text."""
+    began, first = time.perf_counter(), 0.0
+    headers = {"Content-Type": "application/json"}
+    async with session.post(f"{model_url}/v1/chat/completions", data=body, headers=headers) as response:
+        assert response.status == 200
+        async for chunk in response.content.iter_any():
+            if not first and b'"content":"' in chunk and b'"content":""' not in chunk:
+                first = time.perf_counter() - began
+    return first
+
+
+async def window(
+    seconds: float, stack: Stack, session: aiohttp.ClientSession, done: "itertools.count[int]", *, own_cpu: bool
+) -> Window:
+    """Measure tokens and Forma's CPU for `seconds` while the load runs."""
+    tokens, cpu_s, began = await generated(session, stack.model_url), stack.cpu_s(), time.perf_counter()
+    served = next(done)
+    await asyncio.sleep(seconds)
+    took = time.perf_counter() - began
+    return Window(
+        took,
+        await generated(session, stack.model_url) - tokens,
+        stack.cpu_s() - cpu_s if own_cpu else 0.0,
+        next(done) - served - 1,
+    )
+
+
+async def loaded_by_forma(
+    telegram: Telegram, persons: list[int], seconds: float, stack: Stack, session: aiohttp.ClientSession
+) -> Window:
+    """A hundred persons, each with one question at a time."""
+    done = itertools.count()
+
+    async def loop(person: int) -> None:
+        chooser = random.Random(person)
+        while True:
+            await telegram.ask(person, chooser.choice(QUESTIONS))
+            next(done)
+
+    return await _under([loop(person) for person in persons], window(seconds, stack, session, done, own_cpu=True))
+
+
+async def loaded_bare(bodies: list[bytes], seconds: float, stack: Stack, session: aiohttp.ClientSession) -> Window:
+    """As many clients, each with one recorded body at a time."""
+    done, feed = itertools.count(), itertools.cycle(bodies)
+
+    async def loop() -> None:
+        while True:
+            await stream_bare(session, stack.model_url, next(feed))
+            next(done)
+
+    return await _under([loop() for _ in range(PERSONS)], window(seconds, stack, session, done, own_cpu=False))
+
+
+async def _under(load: list[Any], measure: Any) -> Window:
+    tasks = [asyncio.create_task(one) for one in load]
+    try:
+        await asyncio.sleep(WARM_UP_S)
+        result: Window = await measure
+        for task in tasks:
+            if task.done():
+                task.result()
+        return result
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def idle(stack: Stack, session: aiohttp.ClientSession, telegram: Telegram, rounds: int) -> list[float]:
+    """Return, for each round, what Forma adds to the first token, in ms."""
+    person = await telegram.person()
+    added = []
+    for number in range(rounds):
+        if number % 10 == 0:
+            await telegram.ask(person, "/new")
+        await _post_model(session, stack, "requests", delete=True)
+        text = f"[[tokens: 12]] Вопрос {number}: {QUESTIONS[number % len(QUESTIONS)]}"
+        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        telegram.drafts[person] = waiter
+        began = time.perf_counter()
+        await telegram.ask(person, text)
+        through_forma = (await asyncio.wait_for(waiter, ANSWER_TIMEOUT_S)) - began
+        (body,) = await recorded(session, stack.model_url)
+        bare = await stream_bare(session, stack.model_url, body)
+        added.append((through_forma - bare) * 1000)
+        await asyncio.sleep(1.1)  # within Telegram's one message a second
+    return added
+
+
+async def _post_model(session: aiohttp.ClientSession, stack: Stack, path: str, *, delete: bool = False) -> None:
+    call = session.delete if delete else session.post
+    async with call(f"{stack.model_url}/_control/{path}") as response:
+        assert response.status == 200
+
+
+async def main() -> None:
+    """Run the benchmark and print its line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of a window")
+    parser.add_argument("--pairs", type=int, default=2, help="A B pairs")
+    parser.add_argument("--idle", type=int, default=IDLE_ROUNDS, help="idle rounds")
+    arguments = parser.parse_args()
+    result: dict[str, Any] = {"bench": "chat", "persons": PERSONS}
+    timeout = aiohttp.ClientTimeout(total=None)
+    if arguments.idle:
+        # Without prefix cache and jitter the same body takes the same time twice.
+        options = ("--cache-tokens", "0", "--jitter", "0")
+        async with (
+            running(PLANS, model_arguments=options) as stack,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session,
+        ):
+            telegram = Telegram(stack.telegram_url, session)
+            follower = asyncio.create_task(telegram.follow())
+            added = sorted(await idle(stack, session, telegram, arguments.idle))
+            follower.cancel()
+        result["added_first_token_ms_p50"] = round(statistics.median(added), 1)
+        result["added_first_token_ms_p95"] = round(added[int(len(added) * 0.95)], 1)
+        print(f"idle: {len(added)} rounds, added p50 {result['added_first_token_ms_p50']} ms", flush=True)
+    if arguments.pairs:
+        result |= await _loaded(arguments.pairs, arguments.seconds, timeout)
+    print(json.dumps(result))
+
+
+async def _loaded(pairs: int, seconds: float, limit: aiohttp.ClientTimeout) -> dict[str, Any]:
+    async with (
+        running(PLANS) as stack,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=limit) as session,
+    ):
+        telegram = Telegram(stack.telegram_url, session)
+        follower = asyncio.create_task(telegram.follow())
+        persons = [await telegram.person() for _ in range(PERSONS)]
+        forma, bare = [], []
+        for _ in range(pairs):
+            forma.append(await loaded_by_forma(telegram, persons, seconds, stack, session))
+            bodies = await recorded(session, stack.model_url)
+            await asyncio.sleep(8)  # what the persons still had running ends
+            bare.append(await loaded_bare(bodies, seconds, stack, session))
+            await asyncio.sleep(3)
+            print(
+                f"pair: Forma {forma[-1].tokens_per_s:.0f} tokens/s, {forma[-1].requests} answers; "
+                f"bare {bare[-1].tokens_per_s:.0f} tokens/s, {bare[-1].requests} requests",
+                flush=True,
+            )
+        follower.cancel()
+    ratios = [a.tokens_per_s / b.tokens_per_s for a, b in zip(forma, bare, strict=True)]
+    return {
+        "throughput_ratio": round(statistics.median(ratios), 4),
+        "cpu_s_per_1000_tokens": round(statistics.median(w.cpu_s / w.tokens * 1000 for w in forma), 4),
+        "forma_tokens_per_s": round(statistics.median(w.tokens_per_s for w in forma), 1),
+        "bare_tokens_per_s": round(statistics.median(w.tokens_per_s for w in bare), 1),
+        "answers_a_minute": round(statistics.median(w.requests / w.seconds * 60 for w in forma), 1),
+        "too_many_requests": telegram.refused,
+    }
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main())

@@ -1,0 +1,133 @@
+"""The whole of Forma as processes of its own, for measuring: embedded servers, sandbox, bot, worker, web."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from cli.embedded import Postgres, Valkey, prepare_data_dir, server_owner
+from cli.up import READY_FD_ENV, ensure_database
+
+START_S = 60.0
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+FORMA_PARTS = ("bot", "worker", "web")
+
+
+@dataclass
+class Stack:
+    """Where everything is, and which processes do the work."""
+
+    telegram_url: str = ""
+    model_url: str = ""
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    def cpu_s(self) -> float:
+        """User and system seconds of bot, worker and web with their children so far."""
+        return sum(_cpu_s(self.processes[name].pid) for name in FORMA_PARTS)
+
+
+def _cpu_s(pid: int) -> float:
+    # Fields 14–17 of /proc/<pid>/stat: utime, stime, and those of children that have ended (proc_pid_stat(5)).
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / CLOCK_TICKS
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def running(plans: str, *, model_arguments: tuple[str, ...] = (), slots: int = 32) -> AsyncIterator[Stack]:
+    """Start everything on free ports with the given plans.toml; ends all of it."""
+    owner = server_owner()
+    with tempfile.TemporaryDirectory(prefix="forma-bench-") as home:
+        data_dir = prepare_data_dir(Path(home), owner)
+        plans_file = data_dir / "plans.toml"
+        plans_file.write_text(plans)
+        postgres, valkey = Postgres(data_dir, owner), Valkey(data_dir, owner)
+        stack = Stack()
+        try:
+            postgres.start()
+            valkey.start()
+            await ensure_database(postgres.url())
+            telegram, model, http = free_port(), free_port(), free_port()
+            stack.telegram_url, stack.model_url = f"http://127.0.0.1:{telegram}", f"http://127.0.0.1:{model}"
+            await _start(stack, "telegram", ["-m", "sandbox", "telegram", "--port", str(telegram)], {})
+            await _start(
+                stack,
+                "model",
+                ["-m", "sandbox", "model", "--port", str(model), "--slots", str(slots), *model_arguments],
+                {},
+            )
+            await _healthy(f"{stack.telegram_url}/_control/health")
+            await _healthy(f"{stack.model_url}/health")
+            environment = {
+                "FORMA_DATABASE_URL": postgres.url(),
+                "FORMA_REDIS_URL": valkey.url(),
+                "FORMA_TELEGRAM_API_URL": stack.telegram_url,
+                "FORMA_MODEL_URL": stack.model_url,
+                "FORMA_MODEL_NAME": "forma-sim",
+                "FORMA_PLANS_FILE": str(plans_file),
+                "FORMA_HTTP_PORT": str(http),
+                "FORMA_LOG_LEVEL": "WARNING",
+            }
+            for name in FORMA_PARTS:
+                await _start(stack, name, ["-m", "cli", name], environment, ready=True)
+            yield stack
+        finally:
+            await _end(stack)
+            valkey.stop()
+            postgres.stop()
+
+
+async def _start(
+    stack: Stack, name: str, arguments: list[str], environment: dict[str, str], *, ready: bool = False
+) -> None:
+    read_fd, write_fd = os.pipe()
+    stack.processes[name] = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env={**os.environ, **environment, **({READY_FD_ENV: str(write_fd)} if ready else {})},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        pass_fds=(write_fd,),
+    )
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as pipe:
+        if ready:
+            line = await asyncio.wait_for(asyncio.to_thread(pipe.readline), START_S)
+            if not line:
+                raise RuntimeError(f"{name} did not start")
+
+
+async def _healthy(url: str) -> None:
+    async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(url) as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(0.05)
+
+
+async def _end(stack: Stack) -> None:
+    for process in stack.processes.values():
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+    for process in stack.processes.values():
+        try:
+            await asyncio.wait_for(process.wait(), 5)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
