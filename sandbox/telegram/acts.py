@@ -223,8 +223,11 @@ def attach(world: World, person: Person, raw: Json) -> list[int]:
         "poll": {
             "poll": {
                 "id": world.fresh_id(),
-                "question": "?",
-                "options": [{"persistent_id": str(n), "text": str(n), "voter_count": 0} for n in range(2)],
+                "question": str(raw.get("question", "?")),
+                "options": [
+                    {"persistent_id": str(number), "text": str(text), "voter_count": 0}
+                    for number, text in enumerate(raw.get("options", ("0", "1")))
+                ],
                 "total_voter_count": 0,
                 "is_closed": False,
                 "is_anonymous": True,

@@ -181,17 +181,17 @@ export async function record(ctx, host, ended) {
 }
 
 const SMALL = [
-  ["sticker", "smile", "💪"],
+  ["sticker", "smile", () => ({ emoji: "💪" })],
   ["location", "pin"],
   ["contact", "person"],
-  ["poll", "poll"],
+  ["poll", "poll", () => ({ question: t("pollQuestion"), options: [t("pollMorning"), t("pollEvening")] })],
   ["dice", "dice"],
 ];
 
 /** Menu entries of what is sent with one press. */
 export const quickSends = (ctx) =>
-  SMALL.map(([kind, sign, emoji]) => ({
+  SMALL.map(([kind, sign, more]) => ({
     label: t(kind),
     icon: sign,
-    act: () => act(ctx.person, "attach", { kind, emoji, chat_id: ctx.chat }).catch(ctx.fail),
+    act: () => act(ctx.person, "attach", { kind, chat_id: ctx.chat, ...more?.() }).catch(ctx.fail),
   }));

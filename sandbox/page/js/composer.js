@@ -12,6 +12,7 @@ import { t } from "./words.js";
 
 const FIELD_PX_MAX = 160;
 const COMMANDS_SHOWN_MAX = 100;
+let lists = 0;
 const unsent = new Map(); // what was typed and not sent, by person and chat
 
 /** The line below a chat. `title` is the chat's name, for screen readers. */
@@ -23,8 +24,12 @@ export class Composer {
     this.replied = null;
     this.edited = null;
     this.sending = false;
+    lists += 1;
+    this.listId = `commands-${lists}`;
     this.field = h("textarea", {
       class: "field",
+      "aria-autocomplete": "list",
+      "aria-controls": this.listId,
       rows: "1",
       placeholder: t("message"),
       "aria-label": t("messageTo", { chat: title }),
@@ -35,7 +40,13 @@ export class Composer {
     this.files = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-hidden": "true" });
     this.tray = new Tray(ctx, () => this.refresh());
     this.bar = h("div", { class: "context-bar", hidden: true });
-    this.list = h("div", { class: "commands", role: "listbox", "aria-label": t("commands"), hidden: true });
+    this.list = h("div", {
+      class: "commands",
+      id: this.listId,
+      role: "listbox",
+      "aria-label": t("commands"),
+      hidden: true,
+    });
     this.keyboard = new ReplyKeyboard(ctx);
     this.clip = button("icon-button", t("attach"), icon("attach", 22), () => this.openAttach(), {
       "aria-haspopup": "menu",
@@ -255,11 +266,19 @@ export class Composer {
     fill(
       this.list,
       items.slice(0, COMMANDS_SHOWN_MAX).map((item, at) => {
-        const attributes = { role: "option", tabindex: "-1", "aria-selected": String(at === 0) };
+        const attributes = { role: "option", id: `${this.listId}-${at}`, tabindex: "-1" };
         const content = [h("strong", {}, `/${item.command}`), h("span", {}, item.description)];
         return button("command", null, content, () => this.sendCommand(item.command), attributes);
       }),
     );
+    this.choose(this.list.firstElementChild);
+  }
+
+  /** Marks the command that Enter sends, for the eye and for a screen reader; the keyboard stays in the field. */
+  choose(chosen) {
+    for (const item of this.list.children) item.setAttribute("aria-selected", String(item === chosen));
+    if (chosen) this.field.setAttribute("aria-activedescendant", chosen.id);
+    else this.field.removeAttribute("aria-activedescendant");
   }
 
   sendCommand(name) {
@@ -275,7 +294,7 @@ export class Composer {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) {
       const next = items[(at + step + items.length) % items.length];
-      for (const item of items) item.setAttribute("aria-selected", String(item === next));
+      this.choose(next);
       next.scrollIntoView({ block: "nearest" });
     } else if (event.key === "Enter" || event.key === "Tab") {
       items[at].click();

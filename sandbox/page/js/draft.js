@@ -87,7 +87,7 @@ export class DraftRow {
     const caret = h("span", { class: "caret", "aria-hidden": "true" });
     fill(
       this.body,
-      h("div", { class: "text", dir: "auto" }, textNodes(this.text, this.entities, this.ctx, end), caret),
+      h("div", { class: "text" }, textNodes(this.text, this.entities, this.ctx, end), caret),
     );
   }
 

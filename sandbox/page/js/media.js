@@ -80,21 +80,22 @@ function sound(file, label) {
     shape.bars.forEach((bar, at) => bar.classList.toggle("on", at / WAVE_BARS < done));
     time.textContent = duration(audio.paused && !audio.currentTime ? length : audio.currentTime);
   }
+  function follow(source) {
+    audio = source;
+    audio.addEventListener("timeupdate", paint);
+    audio.addEventListener("pause", () => show(false));
+    audio.addEventListener("play", () => show(true));
+    audio.addEventListener("ended", () => {
+      audio.currentTime = 0;
+      paint();
+    });
+    audio.addEventListener("error", () => {
+      toggle.disabled = true;
+      time.textContent = t("noBytes");
+    });
+  }
   function press() {
-    if (!audio) {
-      audio = new Audio(fileUrl(file.file_id));
-      audio.addEventListener("timeupdate", paint);
-      audio.addEventListener("pause", () => show(false));
-      audio.addEventListener("play", () => show(true));
-      audio.addEventListener("ended", () => {
-        audio.currentTime = 0;
-        paint();
-      });
-      audio.addEventListener("error", () => {
-        toggle.disabled = true;
-        time.textContent = t("noBytes");
-      });
-    }
+    if (!audio) follow(new Audio(fileUrl(file.file_id)));
     if (!audio.paused) {
       audio.pause();
       return;
@@ -102,6 +103,10 @@ function sound(file, label) {
     if (playing && playing !== audio) playing.pause();
     playing = audio;
     audio.play().catch(() => show(false));
+  }
+  if (playing && !playing.paused && playing.src.endsWith(fileUrl(file.file_id))) {
+    follow(playing); // the message is drawn anew while it plays
+    show(true);
   }
   return h(
     "div",

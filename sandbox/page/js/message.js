@@ -50,7 +50,7 @@ function words(message, ctx) {
   if (!text) return null;
   const big = message.text && !message.entities?.length && EMOJI_ONLY.test(text.trim());
   const nodes = textNodes(text, message.entities || message.caption_entities, ctx);
-  return h("div", { class: big ? "text big" : "text", dir: "auto" }, nodes);
+  return h("div", { class: big ? "text big" : "text" }, nodes);
 }
 
 function meta(message) {

@@ -33,7 +33,9 @@ export function openSheet(host, { title, content, onClose, locked = () => false,
     open = false;
     layer.remove();
     for (const node of others) node.inert = false;
-    if (before?.isConnected) before.focus({ preventScroll: true });
+    // What opened it may have been drawn anew meanwhile: the keyboard goes on in the chat.
+    const back = before?.isConnected ? before : host.querySelector(".scroll");
+    back?.focus({ preventScroll: true });
     onClose?.();
   }
   const tryClose = () => {

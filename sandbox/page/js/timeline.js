@@ -1,5 +1,6 @@
 // The scrolling part of a chat. Shows the newest messages first and earlier ones as they are scrolled to.
 
+import { carryFocus, carryOpen } from "./carry.js";
 import { button, fill, h, isNarrow } from "./dom.js";
 import { DraftRow } from "./draft.js";
 import { dayKey } from "./format.js";
@@ -145,7 +146,10 @@ export class Timeline {
   replace(row, messages) {
     const at = this.chat.messages.indexOf(messages[0]);
     const made = this.make(messages, this.chat.messages[at - 1], false);
+    carryOpen(row.node, made.node);
+    const focus = carryFocus(row.node, made.node);
     row.node.replaceWith(made.node);
+    focus();
   }
 
   /** One change of the chat. */

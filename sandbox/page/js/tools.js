@@ -153,10 +153,11 @@ export class Tools {
           : t("faultHits", { n: fault.hits });
         const spent = fault.count && fault.hits >= fault.count;
         const label = name ? t(name) : fault.kind;
+        const where = fault.method === "*" ? t("faultEverywhere") : fault.method;
         return h(
           "li",
           { class: spent ? "fault spent" : "fault" },
-          h("span", {}, label, h("small", {}, `${fault.method} · ${used}`)),
+          h("span", {}, label, h("small", {}, `${where} · ${used}`)),
           button("icon-button small", t("removeFile", { name: label }), icon("close", 14), () =>
             drop(`faults/${fault.id}`),
           ),
