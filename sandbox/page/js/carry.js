@@ -8,12 +8,13 @@ const pairs = (before, after, selector) => {
   return [...before.querySelectorAll(selector)].map((node, at) => [node, now[at]]);
 };
 
-const isOpen = (node) => node.open || node.classList.contains("open") || node.classList.contains("unfolded");
+const isOpen = (node) =>
+  node.open || node.classList.contains("open") || Boolean(node.querySelector(":scope > .quote-toggle[aria-expanded=true]"));
 
 function open(node) {
   if (node.matches("details")) node.open = true;
   else if (node.matches(".spoiler")) node.click();
-  else node.querySelector(".quote-toggle")?.click();
+  else node.querySelector(":scope > .quote-toggle")?.click();
 }
 
 /** Opens in `after` what was open in `before`, where the same words stand. */

@@ -73,7 +73,6 @@ export function expandableQuote(content, source) {
   const toggle = h("button", { type: "button", class: "quote-toggle", "aria-expanded": "false" }, t("expand"));
   toggle.addEventListener("click", () => {
     const folded = quote.classList.toggle("folded");
-    quote.classList.toggle("unfolded", !folded);
     toggle.textContent = t(folded ? "expand" : "collapse");
     toggle.setAttribute("aria-expanded", String(!folded));
   });
