@@ -12,7 +12,7 @@ from app.context import App
 from app.persons import Person
 from billing import payments, refunds, subscriptions
 from billing.payments import Credit
-from billing.subscriptions import Change, StarsState
+from billing.subscriptions import Change, StarsState, Subscription
 from kit import audit, ids, outbox
 
 log = structlog.get_logger(__name__)
@@ -51,10 +51,12 @@ async def record(app: App, tx: AsyncConnection, person: Person, paid: StarsPayme
         now=now,
     )
     log.info("payment_recorded", payment=credit.payment_id, person=person.id, outcome=credit.outcome)
+    for first_charge in credit.cancel_charges:
+        await _stop_renewal(tx, person.id, first_charge, now)
     if credit.outcome == "credited":
         await _tell_credited(app, tx, person, credit, now)
     elif credit.outcome == "quarantined":
-        await _tell_quarantined(app, tx, person, paid, credit, now)
+        await _tell_quarantined(app, tx, person, credit, now)
     return credit
 
 
@@ -80,9 +82,7 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
     )
 
 
-async def _tell_quarantined(
-    app: App, tx: AsyncConnection, person: Person, paid: StarsPayment, credit: Credit, now: datetime
-) -> None:
+async def _tell_quarantined(app: App, tx: AsyncConnection, person: Person, credit: Credit, now: datetime) -> None:
     code, key = ids.error_code(), f"payment:{credit.payment_id}"
     log.error("payment_quarantined", payment=credit.payment_id, reason=credit.reason, code=code)
     await alert(
@@ -96,15 +96,6 @@ async def _tell_quarantined(
     if not credit.refund_due:
         await _notice(tx, person.id, "paid-unclear", {"code": code}, key, now)
         return
-    if paid.is_first_recurring:
-        await _call(
-            tx,
-            person.id,
-            EDIT_SUBSCRIPTION_METHOD,
-            {"user_id": paid.person_id, "telegram_payment_charge_id": paid.charge_id, "is_canceled": True},
-            f"cancel:{paid.charge_id}",
-            now,
-        )
     await request_refund(tx, payment_id=credit.payment_id, requested_by=None, reason=str(credit.reason), now=now)
     notice = "paid-other-person" if credit.reason == "wrong_payer" else "paid-twice"
     await _notice(tx, person.id, notice, {"stars": credit.amount}, key, now)
@@ -134,52 +125,118 @@ async def request_refund(
     return refund
 
 
-async def confirm_refund(app: App, tx: AsyncConnection, *, charge_id: str, now: datetime) -> None:
-    """Book a refund that Telegram reports: ours, or one that was made without us. Idempotent; tells the person once."""
-    payment = await payments.by_charge(tx, charge_id=charge_id)
-    if payment is None:
-        log.error("refund_of_unknown_payment")
+@dataclass(frozen=True, slots=True)
+class StarsRefund:
+    """A refund as Telegram reports it: of which charge, of whose. `amount` in Stars."""
+
+    charge_id: str
+    payload: str
+    person_id: int
+    amount: int
+
+
+async def confirm_refund(app: App, tx: AsyncConnection, refunded: StarsRefund, *, now: datetime) -> None:
+    """Book a refund that Telegram reports: ours, or one that was made without us. Idempotent; tells the person once.
+
+    A subscription that ends by it must not charge again: Telegram would go on after a refund.
+    """
+    confirmed = await refunds.confirm_stars(
+        tx,
+        charge_id=refunded.charge_id,
+        payload=refunded.payload,
+        payer_id=refunded.person_id,
+        amount=refunded.amount,
+        now=now,
+    )
+    if confirmed is None:
         return
-    if payment.status == "refunded":
-        return
-    refund = await refunds.request(tx, payment_id=payment.id, requested_by=None, reason="provider", now=now)
-    await refunds.confirm(tx, refund_id=refund.id, now=now)
-    args = {"stars": payment.amount, "id": payment.payer_id}
-    await _notice(tx, payment.payer_id, "refunded", {"stars": payment.amount}, f"refunded:{refund.id}", now)
+    refund, change = confirmed.refund, confirmed.change
+    log.info("refund_booked", refund=refund.id, payment=refund.payment_id, person=refund.payer_id)
+    if change and change.before != change.after and change.subscription.first_charge_id:
+        await _stop_renewal(tx, refund.payer_id, change.subscription.first_charge_id, now)
+    await _notice(tx, refund.payer_id, "refunded", {"stars": refund.amount}, f"refunded:{refund.id}", now)
+    args = {"stars": refund.amount, "id": refund.payer_id}
     await alert(app, tx, "admin-alert-refunded", args, dedup_key=f"alert:refunded:{refund.id}", now=now)
 
 
-async def follow_stars(app: App, tx: AsyncConnection, *, payload: str, state: StarsState, now: datetime) -> None:
-    """Follow what Telegram says of a subscription: cancelled, active again, or a charge that failed."""
-    change = await subscriptions.apply_stars_update(tx, payload=payload, state=state, now=now)
+async def follow_stars(
+    app: App, tx: AsyncConnection, *, person_id: int, payload: str, state: StarsState, now: datetime
+) -> None:
+    """Follow what Telegram says of a person's subscription: cancelled, active again, or a charge that failed."""
+    change = await subscriptions.apply_stars_update(tx, payload=payload, person_id=person_id, state=state, now=now)
     if change is not None:
         await tell_change(app, tx, change, now=now)
 
 
 async def tell_change(app: App, tx: AsyncConnection, change: Change, *, now: datetime) -> None:
     """Tell person and operator of a change of a subscription's status, once each."""
+    if change.after == "past_due":
+        await tell_failed(app, tx, change.subscription, now=now)
+        return
     subscription = change.subscription
-    until = subscription.until.isoformat() if subscription.until else None
-    args = {
-        "plan": subscription.titles,
-        "until": until,
-        "stars": subscription.amount,
-        "grace_s": max(0, int((subscription.until - now).total_seconds())) if subscription.until else 0,
-    }
-    notice = {
-        "cancel_scheduled": "cancelled",
-        "active": "resumed",
-        "past_due": "renewal-failed",
-        "expired": "expired",
-    }.get(change.after)
-    key = f"subscription:{subscription.id}:{change.after}:{until}:{now:%Y%m%d%H%M%S}"
+    notice = {"cancel_scheduled": "cancelled", "active": "resumed", "expired": "expired"}.get(change.after)
+    args = _args_of(subscription)
+    key = f"subscription:{subscription.id}:{change.after}:{args['until']}:{now:%Y%m%d%H%M%S}"
     if notice:
         await _notice(tx, subscription.person_id, notice, args, key, now)
-    told = {"cancel_scheduled": "admin-alert-subscription-cancelled", "past_due": "admin-alert-renewal-failed"}
-    if change.after in told:
-        await alert(
-            app, tx, told[change.after], {**args, "id": subscription.person_id}, dedup_key=f"alert:{key}", now=now
-        )
+    if change.after == "cancel_scheduled":
+        args["id"] = subscription.person_id
+        await alert(app, tx, "admin-alert-subscription-cancelled", args, dedup_key=f"alert:{key}", now=now)
+
+
+async def tell_failed(app: App, tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
+    """Tell person and operator that a charge failed and grace runs: once for each grace, whoever noticed first."""
+    assert subscription.until is not None  # grace has an end
+    args = _args_of(subscription) | {
+        "grace_s": max(0, int((subscription.until - now).total_seconds())),
+        "subscription": subscription.id,
+        "product": subscription.plan_id,
+    }
+    key = f"subscription:{subscription.id}:past_due:{args['until']}"
+    await _notice(tx, subscription.person_id, "renewal-failed", args, key, now)
+    args["id"] = subscription.person_id
+    await alert(app, tx, "admin-alert-renewal-failed", args, dedup_key=f"alert:{key}", now=now)
+
+
+async def tell_renewal(tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
+    """Tell a person what will be charged and when: once for each charge."""
+    args = _args_of(subscription)
+    args["day"] = args["until"]
+    key = f"subscription:{subscription.id}:{args['until']}"
+    await _notice(tx, subscription.person_id, "renewal-soon", args, key, now)
+
+
+async def to_free(app: App, tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
+    """End the grace of a subscription whose charge failed, as its person wishes, and its charges with it."""
+    if subscription.first_charge_id:
+        await _stop_renewal(tx, subscription.person_id, subscription.first_charge_id, now)
+    for change in await subscriptions.end_grace(
+        tx, person_id=subscription.person_id, subscription_id=subscription.id, now=now
+    ):
+        if change.after == "expired":
+            await tell_change(app, tx, change, now=now)
+        else:  # paid time runs still
+            key = f"subscription:{subscription.id}:to-free"
+            await _notice(tx, subscription.person_id, "cancelled", _args_of(change.subscription), key, now)
+
+
+def _args_of(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "plan": subscription.titles,
+        "until": subscription.until.isoformat() if subscription.until else None,
+        "stars": subscription.amount,
+    }
+
+
+async def _stop_renewal(tx: AsyncConnection, person_id: int, first_charge: str, now: datetime) -> None:
+    await _call(
+        tx,
+        person_id,
+        EDIT_SUBSCRIPTION_METHOD,
+        {"user_id": person_id, "telegram_payment_charge_id": first_charge, "is_canceled": True},
+        f"cancel:{first_charge}",
+        now,
+    )
 
 
 async def _notice(

@@ -116,6 +116,35 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        4,
+        "a payment's money is booked once, and given back as often as it was refunded",
+        """
+        SELECT 'payment ' || p.id, p.amount || ' paid, ' || booked.sum || ' booked, ' || returned.sum || ' returned'
+        FROM payments p
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(e.amount), 0) AS sum
+            FROM ledger_tx t JOIN ledger_entries e ON e.tx_id = t.id JOIN accounts a ON a.id = e.account_id
+            WHERE t.kind IN ('purchase', 'quarantine') AND t.ref_type = 'payment' AND t.ref_id = p.id::text
+              AND a.code = CASE p.currency WHEN 'XTR' THEN 'stars' ELSE 'roubles' END
+        ) booked
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(e.amount), 0) AS sum
+            FROM refunds r
+            JOIN ledger_tx t ON t.kind = 'refund' AND t.ref_type = 'refund' AND t.ref_id = r.id::text
+            JOIN ledger_entries e ON e.tx_id = t.id JOIN accounts a ON a.id = e.account_id
+            WHERE r.payment_id = p.id AND a.code = CASE p.currency WHEN 'XTR' THEN 'stars' ELSE 'roubles' END
+        ) returned
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(amount), 0) AS sum FROM refunds WHERE payment_id = p.id AND status = 'succeeded'
+        ) refunded
+        WHERE {payer} AND (
+            returned.sum <> -refunded.sum OR booked.sum <> CASE
+                WHEN p.status IN ('succeeded', 'partially_refunded', 'refunded', 'charged_back') THEN p.amount ELSE 0
+            END
+        )
+        """,
+    ),
+    Check(
         5,
         "what was credited is what the order says",
         """

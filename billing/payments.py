@@ -3,7 +3,7 @@
 What cannot be credited as it stands is kept in quarantine with a reason, its money booked as unclear: never swallowed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -28,6 +28,7 @@ Reason = Literal[
     "second_subscription",  # the person has one that renews
     "subscription_revoked",  # a renewal of what was refunded
     "period_covered",  # the provider's expiry lies within what was paid for already
+    "refunded_first",  # its refund was reported before it
 ]
 # Taken by mistake, whoever's: the money goes back without asking anybody.
 REFUND_DUE: Final[frozenset[Reason]] = frozenset({"wrong_payer", "second_subscription", "subscription_revoked"})
@@ -38,8 +39,8 @@ class Credit:
     """What became of a payment. `tokens`, `until` and the rest say what it brought; all None in quarantine.
 
     outcome "repeated": recorded before, with what it brought then. `reason`: why it stands in quarantine;
-    `refund_due`: the caller refunds it (and cancels the renewal of `charge_id`) without asking.
-    `first`: it began a subscription rather than renewing one.
+    `refund_due`: the caller refunds it without asking. `first`: it began a subscription rather than renewing one.
+    `cancel_charges`: first charges of subscriptions whose renewal the caller stops at the provider.
     """
 
     outcome: Literal["credited", "repeated", "quarantined"]
@@ -54,6 +55,7 @@ class Credit:
     first: bool = False
     reason: str | None = None
     refund_due: bool = False
+    cancel_charges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,25 @@ async def record_stars(
     return _credited(payment_id, paid, order, until)
 
 
+async def record_refunded(
+    tx: AsyncConnection, *, charge_id: str, payload: str, person_id: int, amount: int, now: datetime
+) -> Payment:
+    """Return the payment in Stars that a refund was reported for; one that was never reported is recorded now.
+
+    It then stands in quarantine, so that its own report, which may still come, credits nothing.
+    """
+    paid = _Stars(charge_id, payload, person_id, amounts.money(amount), False, False, None)
+    order = await orders.by_payload(tx, payload)
+    if order:
+        await ledger.lock_wallet(tx, person_id=order.person_id, now=now)
+    payment_id = await _insert(tx, paid, order, now)
+    if payment_id is not None:
+        await _quarantine(tx, payment_id, paid, order, "refunded_first", now)
+    found = await by_charge(tx, charge_id=charge_id)
+    assert found is not None
+    return found
+
+
 async def by_charge(connection: AsyncConnection, *, charge_id: str) -> Payment | None:
     """Return the payment in Stars with Telegram's charge id."""
     row = (
@@ -231,7 +252,14 @@ async def _credit_subscription(
     await orders.mark_paid(tx, order, now=now)
     await tx.execute(sa.update(payments).where(payments.c.id == payment_id).values(subscription_id=extended.id))
     await _grant(tx, payment_id, order, "plan", until + STARS_PERIOD if order.tokens_roll_over else until, now)
-    return _credited(payment_id, paid, order, until, subscription_id=extended.id, first=begins)
+    # Whoever buys anew while another one waits for its charge must not be charged for both.
+    replaced = await subscriptions.end_grace(tx, person_id=order.person_id, now=now) if begins else []
+    return replace(
+        _credited(payment_id, paid, order, until, subscription_id=extended.id, first=begins),
+        cancel_charges=tuple(
+            change.subscription.first_charge_id for change in replaced if change.subscription.first_charge_id
+        ),
+    )
 
 
 async def _refusal(
@@ -241,8 +269,8 @@ async def _refusal(
     renewing = await subscriptions.renewing(tx, person_id=order.person_id)
     if paid.is_first_recurring and alive and alive.first_charge_id is not None:
         return "second_subscription"  # the link was paid twice
-    if alive is None and renewing and renewing.order_id != order.id and paid.is_first_recurring:
-        return "second_subscription"
+    if alive is None and renewing and renewing.order_id != order.id:
+        return "second_subscription"  # a late renewal of one that ended, too: another one took its place
     if alive is None and ended and ended.status == "revoked" and not paid.is_first_recurring:
         return "subscription_revoked"
     return None
@@ -286,7 +314,21 @@ async def _quarantine(
         titles=order.titles if order else None,
         reason=reason,
         refund_due=reason in REFUND_DUE,
+        cancel_charges=await _first_charges(tx, paid) if reason in REFUND_DUE and paid.is_recurring else (),
     )
+
+
+async def _first_charges(tx: AsyncConnection, paid: _Stars) -> tuple[str, ...]:
+    """Return the charge by which the provider knows the subscription that a payment belongs to."""
+    if paid.is_first_recurring:
+        return (paid.charge_id,)
+    earliest = await tx.execute(
+        sa.select(payments.c.provider_payment_id)
+        .where(payments.c.payer_id == paid.person_id, payments.c.payload == paid.payload)
+        .order_by(payments.c.id)
+        .limit(1)
+    )
+    return tuple(earliest.scalars())
 
 
 def _credited(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing import ledger, lots, subscriptions
+from billing import payments as payment_records
 from billing.subscriptions import Change
 from billing.tables import accounts, orders, payments, refunds
 from billing.tables import lots as lots_table
@@ -43,6 +44,14 @@ class Refund:
     @property
     def tokens_held(self) -> int:
         return self.tokens - self.tokens_taken - self.tokens_forgiven
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A refund whose money went back, and what became of the subscription that the payment was for, if it was."""
+
+    refund: Refund
+    change: Change | None
 
 
 _SELECT: Final[sa.Select[Any]] = sa.select(
@@ -166,22 +175,21 @@ async def refuse(tx: AsyncConnection, *, refund_id: int, now: datetime) -> None:
         )
 
 
-async def confirm_stars(tx: AsyncConnection, *, charge_id: str, now: datetime) -> Change | None:
-    """Note that Telegram says a payment in Stars was refunded, whoever asked for it. Idempotent.
+async def confirm_stars(
+    tx: AsyncConnection, *, charge_id: str, payload: str, payer_id: int, amount: int, now: datetime
+) -> Confirmed | None:
+    """Book that Telegram says a payment in Stars was refunded, whoever asked for it; None if it was booked before.
 
-    An unknown charge id is left to reconciliation: None.
+    The refund may be reported before its payment, which then brings nothing.
     """
-    payment = (
-        await tx.execute(
-            sa.select(payments.c.id, payments.c.status).where(
-                payments.c.provider == "stars", payments.c.provider_payment_id == charge_id
-            )
-        )
-    ).one_or_none()
-    if payment is None or payment.status == "refunded":
+    payment = await payment_records.record_refunded(
+        tx, charge_id=charge_id, payload=payload, person_id=payer_id, amount=amount, now=now
+    )
+    if payment.status == "refunded":
         return None
     refund = await request(tx, payment_id=payment.id, requested_by=None, reason="provider", now=now)
-    return await confirm(tx, refund_id=refund.id, now=now)
+    change = await confirm(tx, refund_id=refund.id, now=now)
+    return Confirmed(await _one(tx, refund.id), change)
 
 
 async def find(connection: AsyncConnection, refund_id: int) -> Refund | None:

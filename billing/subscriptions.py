@@ -16,11 +16,14 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing import periods
 from billing.tables import orders, plan_versions, plans, subscription_periods, subscriptions
 
 GRACE: Final = timedelta(days=3)
 # Telegram's only period of a Stars subscription.
 STARS_PERIOD: Final = timedelta(days=30)
+# How far our clock may be behind the provider's: a period that begins so soon begins now.
+CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
 TERMINAL: Final = ("expired", "revoked")
 
 StarsState = Literal["canceled", "active", "failed"]
@@ -160,21 +163,17 @@ async def add_paid_period(
 ) -> Subscription | None:
     """Add the period that a payment bought, ending when the provider says; None when another one covers that time.
 
-    It begins where the period before it ended, or `length` before its end, or now: whichever leaves no overlap and
-    gives no more than was bought. Grace within it gives way. Payments may come in any order.
+    It begins `length` before its end, or where a bought period within that time ends. Grace within it gives way.
+    Payments may come in any order, a renewal before the first one as well.
     """
-    starts_at = await _free_from(tx, subscription.id, ends_at, min(now, ends_at - length))
+    earliest = ends_at - length
+    if now < earliest <= now + CLOCK_SKEW_MAX:
+        earliest = now
+    starts_at = await periods.free_from(tx, subscription.id, ends_at=ends_at, earliest=earliest)
     if starts_at is None:
         return None
     # Grace is replaced by what was paid for after all.
-    grace = (
-        subscription_periods.c.subscription_id == subscription.id,
-        subscription_periods.c.kind == "grace",
-        subscription_periods.c.ends_at > starts_at,
-        subscription_periods.c.starts_at < ends_at,
-    )
-    await tx.execute(sa.delete(subscription_periods).where(*grace, subscription_periods.c.starts_at >= starts_at))
-    await tx.execute(sa.update(subscription_periods).where(*grace).values(ends_at=starts_at))
+    await periods.give_way(tx, subscription.id, starts_at=starts_at, ends_at=ends_at)
     await _add_period(tx, subscription, "paid", starts_at, ends_at, now, payment_id=payment_id)
     values: dict[str, object] = {}
     if first_charge_id is not None and subscription.first_charge_id is None:
@@ -184,13 +183,18 @@ async def add_paid_period(
     return await _update(tx, subscription.id, now, **values)
 
 
-async def apply_stars_update(tx: AsyncConnection, *, payload: str, state: StarsState, now: datetime) -> Change | None:
-    """Follow Telegram's word on a subscription; None when it changes nothing or names no living subscription.
+async def apply_stars_update(
+    tx: AsyncConnection, *, payload: str, person_id: int, state: StarsState, now: datetime
+) -> Change | None:
+    """Follow Telegram's word on a person's subscription; None when it says nothing new or names none of theirs.
 
     canceled: it will not renew. active: it will again. failed: the charge failed, and grace begins where the paid
-    time ends. Whatever was paid stays until its end.
+    time ends; when that was reckoned already, the Change has the same status before and after. Whatever was paid
+    stays until its end.
     """
-    order_id = (await tx.execute(sa.select(orders.c.id).where(orders.c.payload == payload))).scalar_one_or_none()
+    # Whoever paid somebody else's invoice has a subscription at Telegram with the same payload.
+    mine = (orders.c.payload == payload, orders.c.person_id == person_id)
+    order_id = (await tx.execute(sa.select(orders.c.id).where(*mine))).scalar_one_or_none()
     if order_id is None:
         return None
     subscription, _ = await lock_of_order(tx, order_id)
@@ -203,6 +207,8 @@ async def apply_stars_update(tx: AsyncConnection, *, payload: str, state: StarsS
             after = await _update(tx, subscription.id, now, status="active")
         case "failed", "active":
             after = await _fall_due(tx, subscription, now)
+        case "failed", "past_due":
+            after = subscription
         case _:
             return None
     return Change(after, subscription.status)
@@ -235,6 +241,63 @@ async def expire_due(tx: AsyncConnection, now: datetime, limit: int) -> list[Cha
     return changes
 
 
+async def take_renewals(tx: AsyncConnection, *, now: datetime, within: timedelta, limit: int) -> list[Subscription]:
+    """Return the subscriptions that charge again within a time from now and whose persons were not told yet.
+
+    They count as told with this transaction: each charge is returned once.
+    """
+    return await _take(tx, limit, subscriptions.c.status == "active", subscriptions.c.until.between(now, now + within))
+
+
+async def take_grace(tx: AsyncConnection, *, now: datetime, after: timedelta, limit: int) -> list[Subscription]:
+    """Return the subscriptions in grace since `after` or longer whose persons were not told yet; as `take_renewals`."""
+    grace = sa.select(subscription_periods.c.id).where(
+        subscription_periods.c.subscription_id == subscriptions.c.id,
+        subscription_periods.c.kind == "grace",
+        subscription_periods.c.starts_at <= now - after,
+        subscription_periods.c.ends_at > now,
+    )
+    return await _take(tx, limit, subscriptions.c.status == "past_due", grace.exists())
+
+
+async def _take(tx: AsyncConnection, limit: int, *conditions: sa.ColumnElement[bool]) -> list[Subscription]:
+    untold = (
+        sa.select(subscriptions.c.id)
+        .where(*conditions, subscriptions.c.told_until.is_distinct_from(subscriptions.c.until))
+        .order_by(subscriptions.c.until)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    chosen = (await tx.execute(untold)).scalars().all()
+    await tx.execute(
+        sa.update(subscriptions).where(subscriptions.c.id.in_(chosen)).values(told_until=subscriptions.c.until)
+    )
+    rows = await tx.execute(_SELECT.where(subscriptions.c.id.in_(chosen)).order_by(subscriptions.c.id))
+    return [Subscription(*row) for row in rows]
+
+
+async def end_grace(
+    tx: AsyncConnection, *, person_id: int, now: datetime, subscription_id: int | None = None
+) -> list[Change]:
+    """End a person's grace, on one subscription or on all: they bought another one, or want the free plan.
+
+    One whose paid time runs still (the provider said early that it will not renew) ends with that time.
+    """
+    mine = [subscriptions.c.person_id == person_id, subscriptions.c.status == "past_due"]
+    if subscription_id is not None:
+        mine.append(subscriptions.c.id == subscription_id)
+    chosen = sa.select(subscriptions.c.id).where(*mine).order_by(subscriptions.c.id).with_for_update(key_share=True)
+    found = await tx.execute(chosen)
+    changes = []
+    for one in found.scalars().all():
+        await periods.cut(tx, one, kind="grace", now=now)
+        after = await _update(tx, one, now)
+        if after.until is not None and after.until <= now:
+            after = await _update(tx, one, now, status="expired")
+        changes.append(Change(after, "past_due"))
+    return changes
+
+
 async def revoke_payment(tx: AsyncConnection, *, payment_id: int, now: datetime) -> Change | None:
     """Take back the access that a payment bought; the subscription ends unless another payment covers it."""
     period = (
@@ -256,37 +319,10 @@ async def revoke_payment(tx: AsyncConnection, *, payment_id: int, now: datetime)
         subscription_periods.c.ends_at > now,
     )
     covered = (await tx.execute(other.limit(1))).one_or_none() is not None
-    ended = subscription_periods.c.id == period.id
-    if not covered:
-        # Grace that followed the refunded period falls with it.
-        ended = subscription_periods.c.subscription_id == period.subscription_id
-    await tx.execute(
-        sa.update(subscription_periods)
-        .where(ended, subscription_periods.c.ends_at > now)
-        .values(ends_at=sa.func.greatest(subscription_periods.c.starts_at, now))
-    )
+    # With nothing else paid, grace that followed the refunded period falls with it.
+    await periods.cut(tx, before.id, period_id=period.id if covered else None, now=now)
     status = before.status if covered or before.status in TERMINAL else "revoked"
     return Change(await _update(tx, before.id, now, status=status), before.status)
-
-
-async def _free_from(
-    tx: AsyncConnection, subscription_id: int, ends_at: datetime, earliest: datetime
-) -> datetime | None:
-    """Return where a period that ends at `ends_at` may begin, None if a bought one reaches there already."""
-    bought = (
-        await tx.execute(
-            sa.select(subscription_periods.c.starts_at, subscription_periods.c.ends_at)
-            .where(
-                subscription_periods.c.subscription_id == subscription_id,
-                subscription_periods.c.kind != "grace",
-                subscription_periods.c.ends_at > earliest,
-                subscription_periods.c.starts_at < ends_at,
-            )
-            .order_by(subscription_periods.c.ends_at)
-        )
-    ).all()
-    starts_at = max([earliest, *(period.ends_at for period in bought)])
-    return starts_at if starts_at < ends_at else None
 
 
 async def _fall_due(tx: AsyncConnection, subscription: Subscription, now: datetime) -> Subscription:
@@ -299,24 +335,23 @@ async def _fall_due(tx: AsyncConnection, subscription: Subscription, now: dateti
 async def _add_period(
     tx: AsyncConnection,
     subscription: Subscription,
-    kind: str,
+    kind: periods.Kind,
     starts_at: datetime,
     ends_at: datetime,
     now: datetime,
     *,
     payment_id: int | None = None,
 ) -> None:
-    await tx.execute(
-        sa.insert(subscription_periods).values(
-            subscription_id=subscription.id,
-            person_id=subscription.person_id,
-            plan_version_id=subscription.plan_version_id,
-            kind=kind,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            payment_id=payment_id,
-            created_at=now,
-        )
+    await periods.add(
+        tx,
+        subscription_id=subscription.id,
+        person_id=subscription.person_id,
+        plan_version_id=subscription.plan_version_id,
+        kind=kind,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        payment_id=payment_id,
+        now=now,
     )
 
 

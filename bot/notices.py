@@ -54,11 +54,22 @@ def to_plans(words: Words, _: dict[str, Any] | None = None, __: int | None = Non
     return keyboards.rows([keyboards.press(words.say("button-plans"), "plans")])
 
 
+def after_failed_charge(words: Words, args: dict[str, Any], _: int | None = None) -> InlineKeyboardMarkup:
+    """Return what can be done while grace runs: buy the plan anew, or go on without it.
+
+    `args`: `product`, the plan's id, and `subscription`, its number.
+    """
+    return keyboards.rows(
+        [keyboards.press(words.say("button-renew"), "buy", args["product"])],
+        [keyboards.press(words.say("button-to-free"), "to-free", args["subscription"])],
+    )
+
+
 _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
     "stopped-in-queue": _redo,
     "error-insufficient-tokens": to_plans,
     "expired": to_plans,
-    "renewal-failed": to_plans,
+    "renewal-failed": after_failed_charge,
 }

@@ -9,6 +9,7 @@ from billing.catalog import Catalog, Plan
 from billing.orders import Order
 from billing.payments import Credit
 from bot import keyboards
+from bot.notices import after_failed_charge
 from kit.words import Words
 
 STARS = "XTR"
@@ -133,7 +134,7 @@ def subscription(say: Words, held: Balance) -> tuple[str, InlineKeyboardMarkup]:
             button = keyboards.press(say.say("button-subscription-resume"), "resume", mine.id)
         case "past_due":
             text = say.say("subscription-past-due", plan=title, until=mine.until, stars=mine.amount)
-            button = plans_button(say)
+            return text, after_failed_charge(say, {"product": mine.plan_id, "subscription": mine.id})
         case _:
             text = say.say("subscription-trialing", plan=title, until=mine.until)
             button = plans_button(say)

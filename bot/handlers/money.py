@@ -15,7 +15,7 @@ from aiogram.methods import (
 from aiogram.types import BotSubscriptionUpdated, CallbackQuery, LabeledPrice, Message, PreCheckoutQuery
 
 from app import purchase
-from app.purchase import StarsPayment
+from app.purchase import StarsPayment, StarsRefund
 from billing import balance, orders, subscriptions
 from billing.balance import Balance
 from billing.catalog import Plan
@@ -55,6 +55,7 @@ def router() -> Router:
     made.callback_query.register(cancel_do, F.data.startswith("cancel-yes:"))
     made.callback_query.register(cancel_keep, F.data == "cancel-no")
     made.callback_query.register(resume, F.data.startswith("resume:"))
+    made.callback_query.register(to_free, F.data.startswith("to-free:"))
     return made
 
 
@@ -205,8 +206,14 @@ async def refunded(message: Message, ctx: Context) -> None:
     """Book a refund that Telegram made."""
     report = message.refunded_payment
     assert report is not None
+    refund = StarsRefund(
+        charge_id=report.telegram_payment_charge_id,
+        payload=report.invoice_payload,
+        person_id=ctx.person.id,
+        amount=report.total_amount,
+    )
     async with ctx.transaction() as tx:
-        await purchase.confirm_refund(ctx.app, tx, charge_id=report.telegram_payment_charge_id, now=ctx.app.clock.now())
+        await purchase.confirm_refund(ctx.app, tx, refund, now=ctx.app.clock.now())
 
 
 async def subscription_updated(event: BotSubscriptionUpdated, ctx: Context) -> None:
@@ -216,7 +223,14 @@ async def subscription_updated(event: BotSubscriptionUpdated, ctx: Context) -> N
         log.warning("subscription_state_unknown", state=event.state)
         return
     async with ctx.transaction() as tx:
-        await purchase.follow_stars(ctx.app, tx, payload=event.invoice_payload, state=state, now=ctx.app.clock.now())
+        await purchase.follow_stars(
+            ctx.app,
+            tx,
+            person_id=ctx.person.id,
+            payload=event.invoice_payload,
+            state=state,
+            now=ctx.app.clock.now(),
+        )
 
 
 async def _own(ctx: Context, query: CallbackQuery) -> Subscription | None:
@@ -269,7 +283,14 @@ async def cancel_do(query: CallbackQuery, ctx: Context) -> None:
         )
     )
     async with ctx.transaction() as tx:
-        await purchase.follow_stars(ctx.app, tx, payload=mine.payload, state="canceled", now=ctx.app.clock.now())
+        await purchase.follow_stars(
+            ctx.app,
+            tx,
+            person_id=ctx.person.id,
+            payload=mine.payload,
+            state="canceled",
+            now=ctx.app.clock.now(),
+        )
     await answer(ctx, query)
 
 
@@ -288,4 +309,15 @@ async def resume(query: CallbackQuery, ctx: Context) -> None:
     except Refused:
         log.info("resume_refused", subscription=mine.id)  # it was the person who cancelled: theirs to resume
     ctx.reply(ctx.words.say("resume-in-telegram"))
+    await answer(ctx, query)
+
+
+async def to_free(query: CallbackQuery, ctx: Context) -> None:
+    """End the grace of a failed renewal at once: no further charge is tried, the free plan goes on."""
+    mine = await _own(ctx, query)
+    if mine is None or mine.status != "past_due":
+        await answer(ctx, query, ctx.words.say("toast-already"))
+        return
+    async with ctx.transaction() as tx:
+        await purchase.to_free(ctx.app, tx, mine, now=ctx.app.clock.now())
     await answer(ctx, query)
