@@ -243,8 +243,9 @@ async def _credit_subscription(
         payment_id=payment_id,
         # Renewing and cancelling at Telegram go by the first charge; a successor still belongs to that one.
         first_charge_id=paid.charge_id if paid.is_first_recurring else (ended.first_charge_id if ended else None),
+        # A first payment gives access at once. A renewal may come before what it renews, and leaves room for that.
+        earliest=min(now, until - STARS_PERIOD) if paid.is_first_recurring else until - STARS_PERIOD,
         ends_at=until,
-        length=STARS_PERIOD,
         now=now,
     )
     if extended is None:

@@ -23,14 +23,7 @@ async def add(
     payment_id: int | None,
     now: datetime,
 ) -> None:
-    """Add a period. One that was cut to nothing at the same start (refunded before it began) makes room for it."""
-    await tx.execute(
-        sa.delete(periods).where(
-            periods.c.subscription_id == subscription_id,
-            periods.c.starts_at == starts_at,
-            periods.c.ends_at == starts_at,
-        )
-    )
+    """Add a period; the database refuses one that overlaps another."""
     await tx.execute(
         sa.insert(periods).values(
             subscription_id=subscription_id,
@@ -81,10 +74,11 @@ async def give_way(tx: AsyncConnection, subscription_id: int, *, starts_at: date
 async def cut(
     tx: AsyncConnection, subscription_id: int, *, now: datetime, kind: Kind | None = None, period_id: int | None = None
 ) -> None:
-    """End a subscription's periods now: all of them, those of a kind, or one. What is to come is cut to nothing."""
+    """End a subscription's periods now: all of them, those of a kind, or one. What has not begun is removed."""
     chosen = [periods.c.subscription_id == subscription_id, periods.c.ends_at > now]
     if kind is not None:
         chosen.append(periods.c.kind == kind)
     if period_id is not None:
         chosen.append(periods.c.id == period_id)
-    await tx.execute(sa.update(periods).where(*chosen).values(ends_at=sa.func.greatest(periods.c.starts_at, now)))
+    await tx.execute(sa.delete(periods).where(*chosen, periods.c.starts_at >= now))
+    await tx.execute(sa.update(periods).where(*chosen).values(ends_at=now))

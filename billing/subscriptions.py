@@ -22,8 +22,6 @@ from billing.tables import orders, plan_versions, plans, subscription_periods, s
 GRACE: Final = timedelta(days=3)
 # Telegram's only period of a Stars subscription.
 STARS_PERIOD: Final = timedelta(days=30)
-# How far our clock may be behind the provider's: a period that begins so soon begins now.
-CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
 TERMINAL: Final = ("expired", "revoked")
 
 StarsState = Literal["canceled", "active", "failed"]
@@ -157,18 +155,15 @@ async def add_paid_period(
     *,
     payment_id: int,
     first_charge_id: str | None,
+    earliest: datetime,
     ends_at: datetime,
-    length: timedelta,
     now: datetime,
 ) -> Subscription | None:
     """Add the period that a payment bought, ending when the provider says; None when another one covers that time.
 
-    It begins `length` before its end, or where a bought period within that time ends. Grace within it gives way.
+    It begins at `earliest`, or where a bought period within that time ends. Grace within it gives way.
     Payments may come in any order, a renewal before the first one as well.
     """
-    earliest = ends_at - length
-    if now < earliest <= now + CLOCK_SKEW_MAX:
-        earliest = now
     starts_at = await periods.free_from(tx, subscription.id, ends_at=ends_at, earliest=earliest)
     if starts_at is None:
         return None
