@@ -1,21 +1,53 @@
-"""Who blocked or unblocked the bot, and groups that get a new id."""
+"""Who blocked or unblocked the bot, groups that get a new id, and how the operator's group learns its own."""
 
+import structlog
 from aiogram import F, Router
 from aiogram.enums import ChatMemberStatus, ChatType
-from aiogram.types import ChatMemberUpdated, Message
+from aiogram.filters import JOIN_TRANSITION, ChatMemberUpdatedFilter, Command
+from aiogram.methods import SendMessage
+from aiogram.types import ChatMemberUpdated, Message, TelegramObject
 
 from app import persons
 from app.alerts import alert
-from bot.context import Context
+from bot.context import Context, Room
 from kit import chats
+from kit.words import words
+
+log = structlog.get_logger(__name__)
+
+
+async def no_admin_group(_: TelegramObject, room: Room) -> bool:
+    """Filter: let updates through while FORMA_ADMIN_CHAT_ID is empty."""
+    return room.admin_chat.id == 0
 
 
 def router() -> Router:
     """Return the router of membership."""
     made = Router(name="members")
+    group = F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP})
     made.my_chat_member.register(blocked, F.chat.type == ChatType.PRIVATE)
+    made.my_chat_member.register(tell_id, group, ChatMemberUpdatedFilter(JOIN_TRANSITION), no_admin_group)
+    made.message.register(tell_id, group, Command("start", "help"), no_admin_group)
+    made.message.register(tell_new_id, F.migrate_to_chat_id, no_admin_group)
     made.message.register(migrated, F.migrate_to_chat_id)
     return made
+
+
+async def tell_id(event: ChatMemberUpdated | Message, ctx: Context) -> None:
+    """Say a group's id in the group, for an operator who has not named one yet."""
+    _say_id(ctx, event.chat.id)
+
+
+async def tell_new_id(message: Message, ctx: Context) -> None:
+    """Say it again where Telegram changed it, as it does when a group's bot is made an administrator."""
+    assert message.migrate_to_chat_id is not None
+    _say_id(ctx, message.migrate_to_chat_id)
+
+
+def _say_id(ctx: Context, chat_id: int) -> None:
+    log.info("group_without_role", chat=chat_id, setting=f"FORMA_ADMIN_CHAT_ID={chat_id}")
+    text = words(ctx.app.settings.admin_language).say("admin-group-id", chat_id=chat_id)
+    ctx.send(SendMessage(chat_id=chat_id, text=text), chat_id=chat_id)
 
 
 async def blocked(event: ChatMemberUpdated, ctx: Context) -> None:

@@ -7,6 +7,8 @@ admin-help =
     /queue — the queue
     /health — state
 admin-not-member = Commands are carried out for members of this group only.
+# $chat_id - the group's number, negative and without spaces
+admin-group-id = This group is number { $chat_id }. To run Forma from here, put FORMA_ADMIN_CHAT_ID={ $chat_id } into .env and start Forma again. Keep the group private: everybody in it can give commands.
 
 ## /stats
 

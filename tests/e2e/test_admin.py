@@ -1,5 +1,7 @@
 """The admin group: its commands, its confirmation, its reports — and that they exist nowhere else."""
 
+import asyncio
+
 import pytest
 
 from tests.e2e.conftest import ADMIN_GROUP
@@ -51,3 +53,20 @@ async def test_admin_commands_do_not_exist_in_a_private_chat(forma: Forma, room:
     await operator.wait_for("/terms")
     await operator.send("/stats")
     await operator.wait_for("Такой команды нет")
+
+
+async def test_another_group_is_not_told_how_to_become_the_admin_group(
+    forma: Forma, room: tuple[Group, Person]
+) -> None:
+    stranger = await forma.tg.person(first_name="Stranger", language_code="en")
+    other = await forma.tg.group(title="Elsewhere", admins=[stranger], bot="administrator")
+    await stranger.send("/start", chat=other)
+    await stranger.send("/stats", chat=other)
+    handled = (
+        "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL"
+        " AND body -> 'message' -> 'chat' ->> 'id' = :chat AND body -> 'message' ->> 'text' LIKE '/%'"
+    )
+    async with asyncio.timeout(20):
+        while await forma.scalar(handled, chat=str(other.id)) < 2:
+            await asyncio.sleep(0.05)
+    assert await forma.scalar("SELECT count(*) FROM outbox WHERE chat_id = :chat", chat=other.id) == 0
