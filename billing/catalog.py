@@ -119,7 +119,7 @@ _KNOWN: Final = ("kind", "title", "tokens_roll_over", *_NUMBERS)
 def load(path: Path) -> Catalog:
     """Read plans.toml; raise Misconfigured that names file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except FileNotFoundError:
         raise Misconfigured(f"{path}: there is no such file; FORMA_PLANS_FILE says where plans.toml is") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -132,7 +132,7 @@ def parse(text: str, name: str = "plans.toml") -> Catalog:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Misconfigured(f"{name}: {error}") from None
+        raise PlansFile.unreadable(name, text, error) from None
     file = PlansFile(name, text)
     found = tuple(_plan(file, plan_id, body) for plan_id, body in data.items())
     free = [plan.id for plan in found if plan.kind == "free"]

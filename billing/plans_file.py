@@ -4,10 +4,11 @@ tomllib keeps no positions. The file is simple enough to read twice: table heade
 """
 
 import re
+import tomllib
 
 from kit.errors import Misconfigured
 
-_HEADER = re.compile(r"""^\s*\[\s*["']?([^"'\]]+?)["']?\s*\]""")
+_HEADER = re.compile(r"""^\s*\[\[?\s*["']?([^"'\]]+?)["']?\s*\]""")
 _KEY = re.compile(r"""^\s*["']?([A-Za-z0-9_-]+)["']?\s*[.=]""")
 
 
@@ -20,11 +21,21 @@ class PlansFile:
         table = ""
         for number, line in enumerate(text.splitlines(), start=1):
             if header := _HEADER.match(line):
-                table, _, inner = header[1].partition(".")
-                self._lines.setdefault((table, ""), number)
-                table = table if not inner else f"{table}.{inner}"
+                table = header[1]
+                outer, _, inner = table.partition(".")
+                # A table may stand for a plan ([lite]), for a setting of one ([lite.title]), or where neither belongs.
+                for place in ((outer, inner), (outer, ""), ("", outer)):
+                    self._lines.setdefault(place, number)
             elif key := _KEY.match(line):
                 self._lines.setdefault((table, key[1]), number)
+
+    @staticmethod
+    def unreadable(name: str, text: str, error: tomllib.TOMLDecodeError) -> Misconfigured:
+        """Return the error for a text that is no TOML: file, line, and the parser's words."""
+        words, _, where = str(error).partition(" (at ")
+        found = re.match(r"line (\d+)", where)
+        line = int(found[1]) if found else max(1, len(text.splitlines()))
+        return Misconfigured(f"{name}, line {line}: {words}")
 
     def mistake(self, table: str, key: str, what: str) -> Misconfigured:
         """Return the error to raise: file, line of the key (else of its table), plan, and what to write."""
