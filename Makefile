@@ -17,7 +17,7 @@ define install
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test check format install install-dev doctor clean
+.PHONY: help up test bench check format install install-dev doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ doctor: $(INSTALLED)  ## check a set-up
 
 test: $(INSTALLED_DEV)  ## the whole suite, embedded servers included
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+
+bench: $(INSTALLED_DEV)  ## measure: a hundred persons, and the first token, against the bare model server (15 min)
+	$(BIN)/python -m bench.chat $(ARGS)
 
 check: $(INSTALLED_DEV)  ## lint, types, imports, locales, compose file
 	$(BIN)/ruff check .

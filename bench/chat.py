@@ -10,11 +10,14 @@ made of. Everything outside of Forma is simulated: Telegram's limits and the mod
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import random
+import re
 import statistics
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +55,10 @@ QUESTIONS = (
 )
 
 
+# A delta with text in it; the first delta has the role and an empty text.
+_TEXT = re.compile(rb'"content":"[^"]')
+
+
 @dataclass
 class Window:
     """One measured stretch."""
@@ -73,7 +80,7 @@ class Telegram:
         self._url = url
         self._session = session
         self._finals: dict[int, asyncio.Event] = {}
-        self.drafts: dict[int, asyncio.Future[float]] = {}
+        self.firsts: dict[int, asyncio.Future[float]] = {}
         self.refused = 0
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -82,21 +89,33 @@ class Telegram:
             assert response.status == 200, answer
             return answer
 
-    async def follow(self) -> None:
-        """Note each bot message (a final) and each first draft with text, at the moment it is told."""
-        types = "message,draft,call"
-        async with self._session.ws_connect(f"{self._url}/_control/events?types={types}", max_msg_size=0) as socket:
-            async for frame in socket:
-                event = orjson.loads(frame.data)
-                chat = event.get("chat_id")
-                if event["type"] == "message" and event["message"]["from"]["is_bot"]:
-                    self._finals.setdefault(chat, asyncio.Event()).set()
-                elif event["type"] == "draft" and event["draft"]["text"]:
-                    waiter = self.drafts.get(chat)
-                    if waiter and not waiter.done():
-                        waiter.set_result(time.perf_counter())
-                elif event["type"] == "call" and event.get("error_code") == 429:
-                    self.refused += 1
+    @contextlib.asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Note each bot message and each first text of an answer at the moment it is told; a failure ends the body."""
+        url = f"{self._url}/_control/events?types=message,draft,call"
+        async with (
+            self._session.ws_connect(url, max_msg_size=0) as socket,
+            asyncio.TaskGroup() as group,
+        ):
+            follower = group.create_task(self._follow(socket))
+            yield
+            follower.cancel()
+
+    async def _follow(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for frame in socket:
+            event = orjson.loads(frame.data)
+            chat, kind = event.get("chat_id"), event["type"]
+            if kind == "call":
+                self.refused += event.get("error_code") == 429
+                continue
+            final = kind == "message" and event["message"]["from"]["is_bot"]
+            if final or (kind == "draft" and event["draft"]["text"]):
+                waiter = self.firsts.get(chat)
+                if waiter and not waiter.done():
+                    waiter.set_result(time.perf_counter())
+            if final:
+                self._finals.setdefault(chat, asyncio.Event()).set()
+        raise ConnectionError("the sandbox closed its event socket")
 
     async def ask(self, person: int, text: str) -> None:
         """Send and wait for the final."""
@@ -137,7 +156,7 @@ async def stream_bare(session: aiohttp.ClientSession, model_url: str, body: byte
     async with session.post(f"{model_url}/v1/chat/completions", data=body, headers=headers) as response:
         assert response.status == 200
         async for chunk in response.content.iter_any():
-            if not first and b'"content":"' in chunk and b'"content":""' not in chunk:
+            if not first and _TEXT.search(chunk):
                 first = time.perf_counter() - began
     return first
 
@@ -210,7 +229,7 @@ async def idle(stack: Stack, session: aiohttp.ClientSession, telegram: Telegram,
         await _post_model(session, stack, "requests", delete=True)
         text = f"[[tokens: 12]] Вопрос {number}: {QUESTIONS[number % len(QUESTIONS)]}"
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        telegram.drafts[person] = waiter
+        telegram.firsts[person] = waiter
         began = time.perf_counter()
         await telegram.ask(person, text)
         through_forma = (await asyncio.wait_for(waiter, ANSWER_TIMEOUT_S)) - began
@@ -244,9 +263,8 @@ async def main() -> None:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session,
         ):
             telegram = Telegram(stack.telegram_url, session)
-            follower = asyncio.create_task(telegram.follow())
-            added = sorted(await idle(stack, session, telegram, arguments.idle))
-            follower.cancel()
+            async with telegram.followed():
+                added = sorted(await idle(stack, session, telegram, arguments.idle))
         result["added_first_token_ms_p50"] = round(statistics.median(added), 1)
         result["added_first_token_ms_p95"] = round(added[int(len(added) * 0.95)], 1)
         print(f"idle: {len(added)} rounds, added p50 {result['added_first_token_ms_p50']} ms", flush=True)
@@ -261,21 +279,20 @@ async def _loaded(pairs: int, seconds: float, limit: aiohttp.ClientTimeout) -> d
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=limit) as session,
     ):
         telegram = Telegram(stack.telegram_url, session)
-        follower = asyncio.create_task(telegram.follow())
-        persons = [await telegram.person() for _ in range(PERSONS)]
         forma, bare = [], []
-        for _ in range(pairs):
-            forma.append(await loaded_by_forma(telegram, persons, seconds, stack, session))
-            bodies = await recorded(session, stack.model_url)
-            await asyncio.sleep(8)  # what the persons still had running ends
-            bare.append(await loaded_bare(bodies, seconds, stack, session))
-            await asyncio.sleep(3)
-            print(
-                f"pair: Forma {forma[-1].tokens_per_s:.0f} tokens/s, {forma[-1].requests} answers; "
-                f"bare {bare[-1].tokens_per_s:.0f} tokens/s, {bare[-1].requests} requests",
-                flush=True,
-            )
-        follower.cancel()
+        async with telegram.followed():
+            persons = [await telegram.person() for _ in range(PERSONS)]
+            for _ in range(pairs):
+                forma.append(await loaded_by_forma(telegram, persons, seconds, stack, session))
+                bodies = await recorded(session, stack.model_url)
+                await asyncio.sleep(8)  # what the persons still had running ends
+                bare.append(await loaded_bare(bodies, seconds, stack, session))
+                await asyncio.sleep(3)
+                print(
+                    f"pair: Forma {forma[-1].tokens_per_s:.0f} tokens/s, {forma[-1].requests} answers; "
+                    f"bare {bare[-1].tokens_per_s:.0f} tokens/s, {bare[-1].requests} requests",
+                    flush=True,
+                )
     ratios = [a.tokens_per_s / b.tokens_per_s for a, b in zip(forma, bare, strict=True)]
     return {
         "throughput_ratio": round(statistics.median(ratios), 4),

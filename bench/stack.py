@@ -17,6 +17,7 @@ from cli.embedded import Postgres, Valkey, prepare_data_dir, server_owner
 from cli.up import READY_FD_ENV, ensure_database
 
 START_S = 60.0
+STOP_S = 5.0
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 FORMA_PARTS = ("bot", "worker", "web")
 
@@ -122,12 +123,15 @@ async def _healthy(url: str) -> None:
 
 
 async def _end(stack: Stack) -> None:
-    for process in stack.processes.values():
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-    for process in stack.processes.values():
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+    """End Forma first: what it still says is then heard."""
+    for names in (FORMA_PARTS, ("telegram", "model")):
+        ending = [stack.processes[name] for name in names if name in stack.processes]
+        for process in ending:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+        for process in ending:
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()

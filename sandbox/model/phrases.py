@@ -3,8 +3,8 @@
 from typing import Final
 
 SIMULATED: Final = {
-    "ru": "_(Симуляция модели / Simulated model · сообщений в запросе: {count})_",
-    "en": "_(Симуляция модели / Simulated model · messages in the prompt: {count})_",
+    "ru": "Симуляция модели / Simulated model · сообщений в запросе: {count}",
+    "en": "Симуляция модели / Simulated model · messages in the prompt: {count}",
 }
 QUOTED: Final = {"ru": "Вы написали: «{text}»", "en": "You wrote: “{text}”"}
 REASONING: Final = {
