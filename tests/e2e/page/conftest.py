@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.browser import Chromium, chromium
+from tests.support.forma import Forma
 from tests.support.page_bot import Stand, standing
 
 
@@ -18,3 +19,10 @@ async def browser() -> AsyncIterator[Chromium]:
 async def stand(browser: Chromium) -> AsyncIterator[Stand]:
     async with standing(browser) as stand:
         yield stand
+
+
+@pytest.fixture(scope="module")
+async def forma(forma: Forma) -> Forma:
+    """Forma with a model three times as fast: what is tried here is what a person sees, not how long it takes."""
+    forma.model.server.options.change({"speed": 3.0})
+    return forma

@@ -36,8 +36,33 @@ async def open_sheet(column: Locator, command: str, choice: str) -> Locator:
     return column.get_by_role("dialog")
 
 
-async def test_a_subscription_is_bought_through_the_sheet_and_cancelled_in_the_chat(
+async def test_the_operator_sees_payments_looks_a_person_up_and_grants_tokens(
     browser: Chromium, forma: Forma, room: tuple[Group, Person]
+) -> None:
+    group, operator = room
+    who = await forma.person("en", first_name="Bea", username="bea_b", stars=500)
+    async with show(browser, forma, who) as page:
+        await page.evaluate(f"location.hash = '{at(operator, group)}'")
+        guest, admin = phone(page, who), phone(page, operator, group)
+        sheet = await open_sheet(guest, "/plans", "^Pack 150")
+        await sheet.get_by_role("button", name=re.compile("^Pay")).click()
+        await sheet.get_by_role("button", name="Done").click()
+        await expect(admin.locator(".row.peer .text", has_text=str(who.id))).to_contain_text("150", timeout=30_000)
+        await say(admin, "/stats")
+        await expect(admin.locator(".row.peer .text", has_text="За 24 ч")).to_be_visible(timeout=30_000)
+        await say(admin, "/user @bea_b")
+        await expect(admin.locator(".row.peer .text", has_text="@bea_b")).to_be_visible(timeout=30_000)
+        await say(admin, "/grant @bea_b 5000 за терпение")
+        await admin.get_by_role("button", name="Начислить", exact=True).click(timeout=30_000)
+        await expect(guest.locator(".row.peer .text").last).to_contain_text(re.compile("given 5,000"), timeout=30_000)
+        await expect(admin.locator(".row.peer .text", has_text=re.compile(r"Начислено 5.?000"))).to_be_visible(
+            timeout=30_000
+        )
+    assert await forma.scalar("SELECT count(*) FROM audit_log WHERE action = 'grant'") == 1
+
+
+async def test_a_subscription_is_bought_through_the_sheet_and_cancelled_in_the_chat(
+    browser: Chromium, forma: Forma
 ) -> None:
     who = await forma.person("en", first_name="Ada", stars=1000)
     async with show(browser, forma, who) as page:
@@ -47,7 +72,7 @@ async def test_a_subscription_is_bought_through_the_sheet_and_cancelled_in_the_c
         await sheet.get_by_role("button", name="Cancel").click()
         await expect(sheet).to_have_count(0)
         await expect(column.locator(".stars-count")).to_have_text("1,000")
-        assert await forma.scalar("SELECT count(*) FROM payments") == 0
+        assert await who.subscriptions() == []
         await column.get_by_role("button", name=re.compile("^Pay")).last.click()
         await sheet.get_by_role("button", name=re.compile("^Pay")).click()
         await expect(sheet.get_by_role("heading", name="Paid")).to_be_visible()
@@ -80,28 +105,3 @@ async def test_who_is_short_of_stars_adds_some_and_buys_a_pack_in_russian(browse
         await expect(column.locator(".stars-count")).to_have_text("50")
         await expect(column.locator(".row.peer .text").last).to_contain_text(re.compile(r"300\s000"))
     assert await forma.violations() == []
-
-
-async def test_the_operator_sees_payments_looks_a_person_up_and_grants_tokens(
-    browser: Chromium, forma: Forma, room: tuple[Group, Person]
-) -> None:
-    group, operator = room
-    who = await forma.person("en", first_name="Bea", username="bea_b", stars=500)
-    async with show(browser, forma, who) as page:
-        await page.evaluate(f"location.hash = '{at(operator, group)}'")
-        guest, admin = phone(page, who), phone(page, operator, group)
-        sheet = await open_sheet(guest, "/plans", "^Pack 150")
-        await sheet.get_by_role("button", name=re.compile("^Pay")).click()
-        await sheet.get_by_role("button", name="Done").click()
-        await expect(admin.locator(".row.peer .text", has_text=str(who.id))).to_contain_text("150", timeout=30_000)
-        await say(admin, "/stats")
-        await expect(admin.locator(".row.peer .text", has_text="За 24 ч")).to_be_visible(timeout=30_000)
-        await say(admin, "/user @bea_b")
-        await expect(admin.locator(".row.peer .text", has_text="@bea_b")).to_be_visible(timeout=30_000)
-        await say(admin, "/grant @bea_b 5000 за терпение")
-        await admin.get_by_role("button", name="Начислить", exact=True).click(timeout=30_000)
-        await expect(guest.locator(".row.peer .text").last).to_contain_text(re.compile("given 5,000"), timeout=30_000)
-        await expect(admin.locator(".row.peer .text", has_text=re.compile(r"Начислено 5.?000"))).to_be_visible(
-            timeout=30_000
-        )
-    assert await forma.scalar("SELECT count(*) FROM audit_log WHERE action = 'grant'") == 1
