@@ -81,9 +81,13 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
         async with begin() as tx:
             accepted = await _write(app, tx, incoming, entitlement, key, now)
     except InsufficientTokens as error:
-        rejections_total.labels(code=error.code).inc()
         await _give_up_place(app, incoming, key)
-        raise
+        if not error.reserved:
+            rejections_total.labels(code=error.code).inc()
+            raise with_next_tokens(error, entitlement, now) from None
+        # Another answer of this person holds the rest; its end opens this turn.
+        async with begin() as tx:
+            return await _keep(tx, incoming, now)
     if accepted.fate is Fate.OPENED and accepted.turn:
         await queue(app, accepted.turn)
     elif opens:
@@ -95,6 +99,12 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
         fate=accepted.fate.value,
     )
     return accepted
+
+
+def with_next_tokens(error: InsufficientTokens, entitlement: Entitlement, now: datetime) -> InsufficientTokens:
+    """Return the same refusal, saying when the person's plan brings free tokens again."""
+    next_s = int((allowance.renews_at(now) - now).total_seconds()) if entitlement.daily_tokens else 0
+    return InsufficientTokens(posted=error.posted, reserved=error.reserved, needed=error.needed, next_s=next_s)
 
 
 async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlement, bool]:
@@ -154,19 +164,42 @@ async def _write(
     if turn and turn.started:
         return Accepted(Fate.WAITS, None)
     if turn:
-        room = prompt.bound(len(incoming.text.encode()), 1)
-        await turns.widen(tx, turn.id, input_tokens=room, ready_at=ready_at)
+        await widen(app, tx, turn, incoming.text, ready_at=ready_at)
         return Accepted(Fate.JOINED, turn)
-    try:
-        opened = await open_for_waiting(
-            app, tx, dialog_id=dialog_id, person=person, chat_id=chat, entitlement=entitlement, admit_key=key,
-            ready_at=ready_at, now=now,
-        )  # fmt: skip
-    except InsufficientTokens as error:
-        if error.reserved:  # another answer of this person holds the rest; its end opens this turn
-            return Accepted(Fate.WAITS, None)
-        raise
+    opened = await open_for_waiting(
+        app,
+        tx,
+        dialog_id=dialog_id,
+        person=person,
+        chat_id=chat,
+        entitlement=entitlement,
+        admit_key=key,
+        ready_at=ready_at,
+        now=now,
+    )
     return Accepted(Fate.OPENED, opened)
+
+
+async def _keep(tx: AsyncConnection, incoming: Incoming, now: datetime) -> Accepted:
+    """Store a message that opens no turn yet."""
+    dialog_id = await dialogs.lock_active(tx, chat_id=incoming.chat_id, person_id=incoming.person.id, now=now)
+    message_id = await dialogs.add_user_message(
+        tx,
+        dialog_id=dialog_id,
+        turn_id=None,
+        chat_id=incoming.chat_id,
+        message_id=incoming.message_id,
+        text=incoming.text,
+        now=now,
+    )
+    return Accepted(Fate.KNOWN if message_id is None else Fate.WAITS, None)
+
+
+async def widen(app: App, tx: AsyncConnection, turn: Turn, text: str, *, ready_at: datetime | None = None) -> None:
+    """Make room for `text` in a turn that nobody has started, as far as its model reads."""
+    room = app.chat_model(turn.model).input_tokens_max - turn.input_max
+    wanted = prompt.bound(len(text.encode()), 1)
+    await turns.widen(tx, turn.id, input_tokens=max(0, min(wanted, room)), ready_at=ready_at)
 
 
 async def open_for_waiting(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import persons
 from app.context import App
-from app.turn_accept import COURTESY_TOKENS_MAX, open_for_waiting, queue
+from app.turn_accept import COURTESY_TOKENS_MAX, open_for_waiting, queue, with_next_tokens
 from billing import allowance, entitlements, holds, lots
 from billing.holds import Settlement
 from inference import dialogs, turns
@@ -75,25 +75,41 @@ async def answered(
 
 
 async def _wallet_notes(tx: AsyncConnection, person_id: int, settlement: Settlement, now: datetime) -> dict[str, int]:
-    """Return what is said below the answer: when new tokens come after a courtesy, or a warning at a fifth left."""
+    """Return what is said below the answer: after a courtesy, or as a warning at a fifth left, and when more come."""
     after = settlement.available_after
     if settlement.courtesy:
-        entitlement = await entitlements.current(tx, person_id=person_id, now=now)
-        if not entitlement.daily_tokens:
-            return {}
-        return {"next_s": int((allowance.renews_at(now) - now).total_seconds())}
+        return await _next_tokens(tx, person_id, now)
     if after > LOW_LOOK_TOKENS:
         return {}
     granted = sum(lot.granted for lot in await lots.live(tx, person_id=person_id))
     # Said by the answer that crosses the line, so once on the way down.
     crossed = after * LOW_FRACTION <= granted < (after + settlement.charged) * LOW_FRACTION
-    return {"low_percent": 100 * after // granted} if crossed and after else {}
+    if not (crossed and after):
+        return {}
+    return {"low_percent": 100 * after // granted, **await _next_tokens(tx, person_id, now)}
+
+
+async def _next_tokens(tx: AsyncConnection, person_id: int, now: datetime) -> dict[str, int]:
+    entitlement = await entitlements.current(tx, person_id=person_id, now=now)
+    if not entitlement.daily_tokens:
+        return {}
+    return {"next_s": int((allowance.renews_at(now) - now).total_seconds())}
 
 
 async def failed(
-    app: App, tx: AsyncConnection, turn: Turn, *, reason: str, notice: str = "error-failed", fence: int | None = None
+    app: App,
+    tx: AsyncConnection,
+    turn: Turn,
+    *,
+    reason: str,
+    notice: str = "error-failed",
+    args: dict[str, object] | None = None,
+    fence: int | None = None,
 ) -> Closed | None:
-    """End a turn without an answer: the hold is released and the person told, with an error code and a retry."""
+    """End a turn without an answer: the hold is released and the person told, with an error code and a retry.
+
+    `args` are what `notice` says instead of the code.
+    """
     now = app.clock.now()
     await dialogs.lock(tx, turn.dialog_id)
     code = ids.error_code()
@@ -101,7 +117,7 @@ async def failed(
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         return None
     await holds.release(tx, turn_id=turn.id, now=now)
-    await _notice(tx, turn, notice, {"code": code}, now)
+    await _notice(tx, turn, notice, {"code": code} if args is None else args, now)
     opened = await _next_turn(app, tx, turn, now)
     _count(turn, outcome, now)
     log.warning("turn_failed", turn=turn.id, person=turn.person_id, code=code, reason=reason)
@@ -195,12 +211,13 @@ async def open_next(
             )
     except InsufficientTokens as error:
         if not error.reserved:
+            error = with_next_tokens(error, entitlement, now)
             await outbox.add(
                 tx,
                 kind=outbox.NOTICE,
                 chat_id=chat_id,
                 dedup_key=f"waiting-unpaid:{waiting.ids[0]}",
-                payload={"notice": error.code, "args": {}},
+                payload={"notice": error.code, "args": error.params},
                 now=now,
             )
         return None

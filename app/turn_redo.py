@@ -1,5 +1,6 @@
 """Redo: the same question answered afresh — after a failure, a stop, an edit — and the continuation of an answer."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -7,25 +8,48 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
 from app.persons import Person
-from app.turn_accept import Transaction, open_for_waiting, queue
+from app.turn_accept import Transaction, open_for_waiting, queue, widen, with_next_tokens
 from billing import entitlements
-from inference import dialogs, turns
+from inference import dialogs, prompt, turns
 from inference.queue.ticket import Limits
 from inference.turns import Turn
-from kit.errors import Rejected, Unavailable
+from kit.errors import InsufficientTokens, Rejected, Unavailable
+
+# What an answer takes that has not been written yet.
+ANSWER_TOKENS_USUAL = 450
+# Telegram's ids of messages end far below: keys of ours for messages that a button wrote stand beyond, negative.
+_CONTINUE_KEY = -(10**12)
 
 
 class Expired(Rejected):
-    """A button belongs to a turn that is open again, is somebody else's, or is gone."""
+    """A button belongs to a turn that is gone."""
 
     code = "toast-expired"
+
+
+class OtherPerson(Rejected):
+    """A button belongs to somebody else's turn."""
+
+    code = "toast-other-person"
+
+
+class StillOpen(Rejected):
+    """A button belongs to a turn whose answer is being written, or waits."""
+
+    code = "toast-wait"
+
+
+class Done(Rejected):
+    """A button was pressed before and did its work."""
+
+    code = "toast-already"
 
 
 async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) -> Turn | None:
     """Answer a closed turn's question again: its messages move to a new turn, its answer leaves the dialog.
 
-    None when the dialog has an open turn: then the messages wait for its end. Raises Expired, RateLimited, QueueFull,
-    InsufficientTokens.
+    None when the dialog has an open turn: then the messages wait for its end. Raises Expired, OtherPerson, StillOpen,
+    Done, RateLimited, QueueFull, InsufficientTokens.
     """
     now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)
@@ -34,7 +58,7 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) ->
     async with begin() as tx:
         await dialogs.lock(tx, old.dialog_id)
         if not await dialogs.release_messages(tx, turn_id):
-            raise Expired
+            raise Done
         opened = await _open(app, tx, person, old, key, now)
     if opened:
         await queue(app, opened)
@@ -42,24 +66,43 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) ->
 
 
 async def go_on(app: App, begin: Transaction, *, person: Person, turn_id: int, text: str) -> Turn | None:
-    """Ask, in the person's name (`text`, in their language), to go on from where a turn's answer stopped."""
+    """Ask, in the person's name (`text`, in their language), to go on from where a turn's answer stopped.
+
+    Returns and raises as `redo` does; an answer is continued once.
+    """
     now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)
     key = f"continue:{turn_id}"
     await _admit(app, person, old, key, now)
     async with begin() as tx:
         await dialogs.lock(tx, old.dialog_id)
-        await dialogs.add_user_message(
-            tx, dialog_id=old.dialog_id, turn_id=None, chat_id=old.chat_id, message_id=None, text=text, now=now
+        asked = await dialogs.add_user_message(
+            tx,
+            dialog_id=old.dialog_id,
+            turn_id=None,
+            chat_id=old.chat_id,
+            message_id=_CONTINUE_KEY - turn_id,
+            text=text,
+            now=now,
         )
+        if asked is None:
+            raise Done
         opened = await _open(app, tx, person, old, key, now)
     if opened:
         await queue(app, opened)
     return opened
 
 
-async def note_edit(tx: AsyncConnection, *, chat_id: int, message_id: int, text: str) -> Turn | None:
-    """Store an edited question; return its turn when that has been answered (to offer a new answer), else None."""
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A question changed after its answer began; `tokens` is about what a new answer costs."""
+
+    turn_id: int
+    tokens: int
+
+
+async def note_edit(app: App, tx: AsyncConnection, *, chat_id: int, message_id: int, text: str) -> Edited | None:
+    """Store an edited question; None when its answer is still to begin, and will be one to the new words."""
     turn_id = await tx.scalar(
         sa.text(
             """
@@ -70,14 +113,26 @@ async def note_edit(tx: AsyncConnection, *, chat_id: int, message_id: int, text:
         {"chat": chat_id, "message": message_id, "text": text[: dialogs.MESSAGE_CHARS_MAX]},
     )
     turn = await turns.find(tx, turn_id) if turn_id else None
-    return turn if turn and turn.status != turns.OPEN else None
+    if turn and turn.status == turns.OPEN and not turn.started:
+        await widen(app, tx, turn, text)
+        return None
+    if turn is None:
+        return None
+    billed = await tx.scalar(sa.text("SELECT billed_tokens FROM turns WHERE id = :id"), {"id": turn.id})
+    input_tokens = prompt.bound(len(text.encode()), 1)
+    guess = turn.cost(input_tokens=input_tokens, cached_tokens=0, output_tokens=ANSWER_TOKENS_USUAL)
+    return Edited(turn.id, billed or guess)
 
 
 async def _closed_turn(app: App, person: Person, turn_id: int) -> Turn:
     async with app.db.read() as connection:
         turn = await turns.find(connection, turn_id)
-    if turn is None or turn.person_id != person.id or turn.status == turns.OPEN:
+    if turn is None:
         raise Expired
+    if turn.person_id != person.id:
+        raise OtherPerson
+    if turn.status == turns.OPEN:
+        raise StillOpen
     return turn
 
 
@@ -100,14 +155,20 @@ async def _open(app: App, tx: AsyncConnection, person: Person, old: Turn, key: s
     if await turns.open_of_dialog(tx, old.dialog_id):
         return None
     entitlement = await entitlements.current(tx, person_id=person.id, now=now)
-    return await open_for_waiting(
-        app,
-        tx,
-        dialog_id=old.dialog_id,
-        person=person,
-        chat_id=old.chat_id,
-        entitlement=entitlement,
-        admit_key=key,
-        ready_at=now,
-        now=now,
-    )
+    try:
+        async with tx.begin_nested():
+            return await open_for_waiting(
+                app,
+                tx,
+                dialog_id=old.dialog_id,
+                person=person,
+                chat_id=old.chat_id,
+                entitlement=entitlement,
+                admit_key=key,
+                ready_at=now,
+                now=now,
+            )
+    except InsufficientTokens as error:
+        if error.reserved:  # another answer of this person holds the rest; its end opens this turn
+            return None
+        raise with_next_tokens(error, entitlement, now) from None

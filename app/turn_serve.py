@@ -39,6 +39,8 @@ ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
 CLOSE_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 FINISH_STOPPED = "stopped"
+# Nobody counts characters: what fits into a question is said in steps of so many.
+CHARS_STEP = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +145,15 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     try:
         request = await _request(started, vllm)
         generated = await _generate(app, started, request, stream, flusher, vllm)
-    except (PromptTooLong, ServerPromptTooLong):
-        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long")
+    except (PromptTooLong, ServerPromptTooLong) as error:
+        chars = _chars_that_fit(started, error)
+        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args={"chars": chars})
         return Usage(0, 0, 0)
     except ModelError as error:
         if error.started and turn.attempts < ATTEMPTS_MAX:
             raise _Again(error.detail) from error
-        await _fail(app, turn, stream, reason=f"{model.id}: {error.detail}")
+        notice = "error-unavailable" if error.retryable else "error-failed"
+        await _fail(app, turn, stream, reason=f"{model.id}: {error.detail}", notice=notice)
         return Usage(0, 0, 0)
     if stream.lost:
         log.warning("lease_lost")
@@ -162,6 +166,16 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
         # A stop that came too late, or the worker's end: the answer is whole, so one transaction is worth its time.
         await closing
     return generated.usage
+
+
+def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong) -> int:
+    """Return how many characters one question may have, by what this one's tokens took, a little less and rounded."""
+    if isinstance(error, PromptTooLong):
+        asked = sum(len(message.text) for message in started.messages[-prompt.own_messages(started.messages) :])
+        chars = asked * error.tokens_max // error.tokens
+    else:
+        chars = started.model.input_tokens_max  # a character takes a token at most, in the languages we speak
+    return max(CHARS_STEP, chars * 9 // 10 // CHARS_STEP * CHARS_STEP)
 
 
 async def _request(started: Started, vllm: VllmClient) -> ChatRequest:
@@ -288,8 +302,10 @@ async def _close_patiently(app: App, turn: Turn, stream: Stream, outcome: Outcom
     raise AssertionError("the loop ends by return or raise")
 
 
-async def _fail(app: App, turn: Turn, stream: Stream, *, reason: str, notice: str = "error-failed") -> None:
+async def _fail(
+    app: App, turn: Turn, stream: Stream, *, reason: str, notice: str, args: dict[str, object] | None = None
+) -> None:
     stream.interruptible = False
     async with app.db.transaction() as tx:
-        closed = await turn_close.failed(app, tx, turn, reason=reason, notice=notice, fence=turn.fence)
+        closed = await turn_close.failed(app, tx, turn, reason=reason, notice=notice, args=args, fence=turn.fence)
     await turn_close.after(app, closed)

@@ -6,7 +6,8 @@ from typing import Any
 from aiogram.methods import SendMessage, SendRichMessage, TelegramMethod
 from aiogram.types import InlineKeyboardMarkup
 
-from bot import keyboards
+from billing.catalog import Catalog
+from bot import keyboards, notices
 from bot.render import NO_LINK_PREVIEW, Part, Style, TextPart, render
 from kit.words import Words
 
@@ -31,6 +32,7 @@ def messages(
     words: Words,
     style: Style,
     allowed_hosts: frozenset[str],
+    catalog: Catalog,
 ) -> list[Message]:
     """Return the messages that deliver an answer, in order; notes and buttons come in one of their own at the end.
 
@@ -39,7 +41,7 @@ def messages(
     """
     parts = render(text, style=style, allowed_links=allowed_hosts, empty=words.say("answer-empty"))
     found = [_message(chat_id, part) for part in parts]
-    note, keyboard = _below(words, turn_id, payload)
+    note, keyboard = _below(words, turn_id, payload, catalog)
     if note:
         found.append(Message(SendMessage(chat_id=chat_id, text=note, reply_markup=keyboard)))
     return found
@@ -59,7 +61,9 @@ def _text(chat_id: int, part: TextPart) -> Message:
     return Message(bare.model_copy(update={"entities": part.entities}), (bare,))
 
 
-def _below(words: Words, turn_id: int, payload: dict[str, Any]) -> tuple[str, InlineKeyboardMarkup | None]:
+def _below(
+    words: Words, turn_id: int, payload: dict[str, Any], catalog: Catalog
+) -> tuple[str, InlineKeyboardMarkup | None]:
     """Return the note below an answer and its buttons: at most one, the most important."""
     if payload["status"] == STOPPED:
         return words.say("stopped", tokens=payload["billed"]), keyboards.rows(
@@ -68,14 +72,16 @@ def _below(words: Words, turn_id: int, payload: dict[str, Any]) -> tuple[str, In
                 keyboards.press(words.say("button-redo"), "redo", turn_id),
             ]
         )
+    next_s = payload.get("next_s")
     if payload["courtesy"]:
-        next_s = payload.get("next_s")
         text = words.say("courtesy-next", next_s=next_s) if next_s else words.say("courtesy")
-        return text, keyboards.rows([keyboards.press(words.say("button-plans"), "plans")])
+        return text, notices.ways_on(words, catalog)
     if payload["finish_reason"] == FINISH_LENGTH:
         return words.say("answer-cut"), keyboards.rows(
             [keyboards.press(words.say("button-continue"), "continue", turn_id)]
         )
     if payload.get("low_percent"):
-        return words.say("low-balance", percent=payload["low_percent"], tokens=payload["available"]), None
+        left = {"percent": payload["low_percent"], "tokens": payload["available"]}
+        text = words.say("low-balance-next", **left, next_s=next_s) if next_s else words.say("low-balance", **left)
+        return text, notices.ways_on(words, catalog)
     return "", None

@@ -65,8 +65,15 @@ class Context:
     def app(self) -> App:
         return self.room.app
 
-    def reply(self, text: str, keyboard: InlineKeyboardMarkup | None = None, *, reply_to: int | None = None) -> None:
-        """Send a plain text to the chat of this update."""
+    def reply(
+        self,
+        text: str,
+        keyboard: InlineKeyboardMarkup | None = None,
+        *,
+        reply_to: int | None = None,
+        once: str | None = None,
+    ) -> None:
+        """Send a plain text to the chat of this update; of all replies with the same `once` only the first is sent."""
         self.send(
             SendMessage(
                 chat_id=self.chat_id,
@@ -75,14 +82,31 @@ class Context:
                 reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
                 if reply_to
                 else None,
-            )
+            ),
+            once=once,
         )
 
-    def send(self, method: TelegramMethod[Any], *, kind: str = outbox.NOTICE, chat_id: int | None = None) -> None:
+    def send(
+        self,
+        method: TelegramMethod[Any],
+        *,
+        kind: str = outbox.NOTICE,
+        chat_id: int | None = None,
+        once: str | None = None,
+    ) -> None:
         """Carry out a Bot API call after the commit; `kind` says what a crash in between means (kit.outbox)."""
         self._posts.append(
-            {"kind": kind, "chat_id": self.chat_id if chat_id is None else chat_id, "payload": payload_of(method)}
+            {
+                "kind": kind,
+                "chat_id": self.chat_id if chat_id is None else chat_id,
+                "payload": payload_of(method),
+                "dedup_key": once or f"update:{self.item.id}:{len(self._posts)}",
+            }
         )
+
+    def unsay(self) -> None:
+        """Forget the replies that were not committed: what they said did not happen."""
+        self._posts.clear()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -90,8 +114,8 @@ class Context:
         now = self.app.clock.now()
         async with self.app.db.transaction() as tx:
             yield tx
-            for number, post in enumerate(self._posts):
-                await outbox.add(tx, dedup_key=f"update:{self.item.id}:{number}", now=now, **post)
+            for post in self._posts:
+                await outbox.add(tx, now=now, **post)
             if not self.handled and not await inbox.mark_handled(tx, self.item.id, now=now):
                 raise AlreadyHandled
         self._posts.clear()

@@ -170,7 +170,7 @@ class Deliver:
             text = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
         say = words(person.language if person else app.settings.admin_language)
         if post.kind != outbox.ANSWER:
-            return [Message(notices.message(post.chat_id, say, post.payload, post.turn_id))]
+            return [Message(notices.message(post.chat_id, say, post.payload, post.turn_id, app.plans))]
         assert post.turn_id is not None
         wanted = preferences.of(person.settings if person else {})
         return answers.messages(
@@ -181,6 +181,7 @@ class Deliver:
             words=say,
             style="rich" if wanted.text == "rich" else "plain-entities",
             allowed_hosts=app.settings.allowed_hosts,
+            catalog=app.plans,
         )
 
     async def _send(self, post: Post, message: Message) -> None:

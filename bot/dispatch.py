@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from app import persons
 from app.alerts import alert
+from bot import buttons, notices
 from bot.context import AlreadyHandled, Context, Room
 from kit import ids, inbox
-from kit.errors import Rejected, Unavailable
+from kit.errors import InsufficientTokens, Rejected, Unavailable
 from kit.inbox import Item
 from kit.observability import updates_total
 from kit.words import pick_language, words
@@ -71,11 +72,24 @@ class Dispatch:
             if result is UNHANDLED:
                 log.debug("update_unhandled", kind=update.event_type)
         except Rejected as rejected:
-            context.reply(context.words.say(rejected.code, **rejected.params), reply_to=_message_of(update))
+            context.unsay()
+            await self._turn_down(update, context, rejected)
         if not context.handled:
             async with context.transaction():
                 pass
         self._room.deliveries.set()
+
+    async def _turn_down(self, update: Update, context: Context, rejected: Rejected) -> None:
+        """Say why not, where the person looks: in an alert over the button, or below the message."""
+        text = context.words.say(rejected.code, **rejected.params)
+        ways_on = None
+        if isinstance(rejected, InsufficientTokens):
+            ways_on = notices.ways_on(context.words, self._room.app.plans)
+        if update.callback_query is None or ways_on is not None:
+            context.reply(text, ways_on, reply_to=update.message.message_id if update.message else None)
+        if update.callback_query is not None:
+            alert_text = None if ways_on else text
+            await buttons.answer(context, update.callback_query, alert_text, alert=alert_text is not None)
 
     async def _context(self, item: Item, update: Update) -> Context | None:
         """Return the context with the person known and stored; None for updates that nobody is behind."""
@@ -147,10 +161,6 @@ def _who(update: Update) -> tuple[Chat | None, User | None]:
         # stopped_message_generation names the private chat only, which is its person's
         user = User(id=chat.id, is_bot=False, first_name=chat.first_name or "", username=chat.username)
     return chat, user
-
-
-def _message_of(update: Update) -> int | None:
-    return update.message.message_id if update.message else None
 
 
 def _source(text: str | None) -> str | None:

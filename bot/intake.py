@@ -144,7 +144,8 @@ class Intake:
             items = await inbox.store(
                 tx,
                 source=inbox.TELEGRAM,
-                bodies=[(str(update["update_id"]), update) for update in updates],
+                # Ids grow in the order in which things happened, whatever the order of a batch.
+                bodies=[(str(up["update_id"]), up) for up in sorted(updates, key=lambda up: int(up["update_id"]))],
                 now=self._app.clock.now(),
             )
         for item in items:

@@ -11,23 +11,26 @@ from typing import Any
 from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardMarkup
 
+from billing.catalog import Catalog
 from bot import keyboards
+from kit.errors import InsufficientTokens
 from kit.words import Words
 
 Buttons = Callable[[Words, dict[str, Any], int | None], InlineKeyboardMarkup]
+STARS = "XTR"
 _INSTANTS = frozenset({"until", "day", "since", "seen", "at"})
 
 
-def message(chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None) -> SendMessage:
-    """Return the message of a notice payload ({"notice": key, "args": {…}})."""
+def message(chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None, catalog: Catalog) -> SendMessage:
+    """Return the message of a notice payload ({"notice": key, "args": {…}}); `catalog` is what is on sale."""
     key = payload["notice"]
     args = {name: _revived(words, name, value) for name, value in payload["args"].items()}
     buttons = _BUTTONS.get(key)
-    return SendMessage(
-        chat_id=chat_id,
-        text=words.say(key, **args),
-        reply_markup=buttons(words, args, turn_id) if buttons else None,
-    )
+    if key == InsufficientTokens.code:
+        keyboard: InlineKeyboardMarkup | None = ways_on(words, catalog)
+    else:
+        keyboard = buttons(words, args, turn_id) if buttons else None
+    return SendMessage(chat_id=chat_id, text=words.say(key, **args), reply_markup=keyboard)
 
 
 def _revived(words: Words, name: str, value: Any) -> Any:
@@ -54,6 +57,14 @@ def to_plans(words: Words, _: dict[str, Any] | None = None, __: int | None = Non
     return keyboards.rows([keyboards.press(words.say("button-plans"), "plans")])
 
 
+def ways_on(words: Words, catalog: Catalog) -> InlineKeyboardMarkup:
+    """Return what a person can do whose tokens have run out: the cheapest pack, if one is sold, and the plans."""
+    packs = [plan for plan in catalog.on_sale(STARS) if plan.kind == "pack"]
+    pack = min(packs, key=lambda plan: plan.price(STARS) or 0, default=None)
+    bought = [keyboards.press(words.say("button-buy-pack", stars=pack.price(STARS)), "buy", pack.id)] if pack else []
+    return keyboards.rows([*bought, keyboards.press(words.say("button-plans"), "plans")])
+
+
 def after_failed_charge(words: Words, args: dict[str, Any], _: int | None = None) -> InlineKeyboardMarkup:
     """Return what can be done while grace runs: buy the plan anew, or go on without it.
 
@@ -69,7 +80,6 @@ _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
     "stopped-in-queue": _redo,
-    "error-insufficient-tokens": to_plans,
     "expired": to_plans,
     "renewal-failed": after_failed_charge,
 }

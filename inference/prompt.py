@@ -64,7 +64,7 @@ async def build(
     The person's last messages (after the last answer) always stay; older ones go first. The server's tokenizer is
     asked only when the bound by bytes does not settle it. Raises PromptTooLong, and what `count_tokens` raises.
     """
-    own = _own_messages(history)
+    own = own_messages(history)
     older = [{"role": m.role, "content": m.text} for m in history[: len(history) - own]]
     newest = [{"role": m.role, "content": m.text} for m in history[len(history) - own :]]
     head = [{"role": "system", "content": system}]
@@ -88,7 +88,8 @@ async def build(
     return dropping(low)
 
 
-def _own_messages(history: Sequence[Message]) -> int:
+def own_messages(history: Sequence[Message]) -> int:
+    """Return how many messages at the end of `history` are the person's, after the last answer."""
     count = 0
     for message in reversed(history):
         if message.role != USER:

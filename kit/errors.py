@@ -33,14 +33,15 @@ class Rejected(FormaError):
 class InsufficientTokens(Rejected):
     """The wallet cannot afford even the smallest answer. `posted` and `reserved` are tokens.
 
-    reserved > 0 means that another answer is open: callers wait for it instead of telling the person.
+    reserved > 0 means that another answer is open: callers wait for it instead of telling the person. `next_s` is how
+    long until free tokens come, 0 where none will; whoever knows the person's plan fills it in.
     """
 
     code = "error-insufficient-tokens"
 
-    def __init__(self, *, posted: int, reserved: int, needed: int) -> None:
-        super().__init__(posted=posted, reserved=reserved, needed=needed)
-        self.posted, self.reserved, self.needed = posted, reserved, needed
+    def __init__(self, *, posted: int, reserved: int, needed: int, next_s: int = 0) -> None:
+        super().__init__(posted=posted, reserved=reserved, needed=needed, next_s=next_s)
+        self.posted, self.reserved, self.needed, self.next_s = posted, reserved, needed, next_s
 
 
 class RateLimited(Rejected):

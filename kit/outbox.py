@@ -167,6 +167,20 @@ async def mark_failed(tx: AsyncConnection, post_id: int, *, error: str, now: dat
     )
 
 
+async def send_again(tx: AsyncConnection, chat_id: int, *, error: str, now: datetime) -> int:
+    """Put a chat's answers that failed by `error` back, while they are kept; return how many."""
+    done = await tx.execute(
+        sa.text(
+            """
+            UPDATE outbox SET status = 'pending', attempts = 0, not_before = NULL, sent_at = NULL, error = NULL
+            WHERE chat_id = :chat AND kind = 'answer' AND status = 'failed' AND error = :error AND sent_at > :since
+            """
+        ),
+        {"chat": chat_id, "error": error, "since": now - KEEP_SENT},
+    )
+    return done.rowcount
+
+
 async def move_chat(tx: AsyncConnection, chat_id: int, new_chat_id: int) -> None:
     """Send what is open for a group to the supergroup that it became."""
     await tx.execute(

@@ -1,6 +1,7 @@
 """Buttons under answers and greetings; whatever nobody else knows is told to have expired."""
 
 from aiogram import F, Router
+from aiogram.enums import ChatType
 from aiogram.types import CallbackQuery
 
 from app import turn_accept, turn_redo
@@ -9,12 +10,13 @@ from app.turn_redo import Expired
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers.chat import show
-from kit.errors import Rejected
 
 
 def router() -> Router:
     """Return the router of the answers' buttons, and of all that is left."""
     made = Router(name="buttons")
+    # A person's buttons work in their private chat alone: elsewhere others would press them.
+    made.callback_query.register(elsewhere, F.message.chat.type != ChatType.PRIVATE)
     made.callback_query.register(example, F.data.startswith("example:"))
     made.callback_query.register(redo, F.data.startswith("redo:") | F.data.startswith("recount:"))
     made.callback_query.register(go_on, F.data.startswith("continue:"))
@@ -33,22 +35,18 @@ async def example(query: CallbackQuery, ctx: Context) -> None:
     text = questions.get((query.data or "").partition(":")[2])
     if text is None or query.message is None:
         raise Expired
-    await answer(ctx, query)
     # One question a button: a second tap finds the message of the first.
     key = -(query.message.message_id * len(questions) + list(questions.values()).index(text))
     incoming = Incoming(ctx.person, ctx.chat_id, key, text)
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
+    await answer(ctx, query, ctx.words.say("toast-already") if accepted.fate is Fate.KNOWN else None)
     if accepted.fate is Fate.OPENED and accepted.turn:
         show(ctx, accepted.turn.id)
 
 
 async def redo(query: CallbackQuery, ctx: Context) -> None:
     """Answer a question again: after a failure, a stop or an edit."""
-    try:
-        turn = await turn_redo.redo(ctx.app, ctx.transaction, person=ctx.person, turn_id=_turn_id(query))
-    except Rejected as rejected:
-        await answer(ctx, query, ctx.words.say(rejected.code, **rejected.params), alert=True)
-        return
+    turn = await turn_redo.redo(ctx.app, ctx.transaction, person=ctx.person, turn_id=_turn_id(query))
     recount = (query.data or "").startswith("recount")
     await answer(ctx, query, ctx.words.say("toast-recounting") if recount else ctx.words.say("toast-retrying"))
     if turn:
@@ -57,20 +55,21 @@ async def redo(query: CallbackQuery, ctx: Context) -> None:
 
 async def go_on(query: CallbackQuery, ctx: Context) -> None:
     """Continue an answer that was stopped or cut."""
-    try:
-        turn = await turn_redo.go_on(
-            ctx.app,
-            ctx.transaction,
-            person=ctx.person,
-            turn_id=_turn_id(query),
-            text=ctx.words.say("continue-prompt"),
-        )
-    except Rejected as rejected:
-        await answer(ctx, query, ctx.words.say(rejected.code, **rejected.params), alert=True)
-        return
+    turn = await turn_redo.go_on(
+        ctx.app,
+        ctx.transaction,
+        person=ctx.person,
+        turn_id=_turn_id(query),
+        text=ctx.words.say("continue-prompt"),
+    )
     await answer(ctx, query)
     if turn:
         show(ctx, turn.id)
+
+
+async def elsewhere(query: CallbackQuery, ctx: Context) -> None:
+    """A button of a person's chat that came to stand in a group."""
+    await answer(ctx, query, ctx.words.say("toast-other-person"), alert=True)
 
 
 async def expired(query: CallbackQuery, ctx: Context) -> None:

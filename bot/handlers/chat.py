@@ -1,5 +1,7 @@
 """Free text in a private chat: into a turn. What cannot be used gets a kind word at once and costs nothing."""
 
+import re
+
 from aiogram import F, Router
 from aiogram.enums import ChatType, ContentType
 from aiogram.methods import SetMessageReaction
@@ -9,48 +11,76 @@ from app import preferences, turn_accept, turn_redo, turn_stop
 from app.turn_accept import Fate, Incoming
 from bot import keyboards
 from bot.context import Context
-from inference import prompt
+from bot.parts import is_visible
 from inference.streams import PreviewMeta
 
 # Clients split what is longer than 4096; a part near that length has a successor on the way.
 SPLIT_CHARS_MIN = 3_500
-# What Telegram attaches on top of a message that is ordinary otherwise.
-_SERVICE = frozenset({ContentType.UNKNOWN, ContentType.PINNED_MESSAGE, ContentType.NEW_CHAT_TITLE})
+# Of the message that a question replies to, so much is quoted to the model.
+QUOTE_CHARS_MAX = 400
+_COMMAND = re.compile(r"/(?:[^\W\d_]\w*(?:@\w+)?)?(?:\s|$)")
+# What a person sends on purpose; all else in a private chat is Telegram's own note (a pinned message, a new timer).
+_SENT = frozenset(
+    {
+        ContentType.ANIMATION,
+        ContentType.AUDIO,
+        ContentType.CHECKLIST,
+        ContentType.CONTACT,
+        ContentType.DICE,
+        ContentType.DOCUMENT,
+        ContentType.GAME,
+        ContentType.LIVE_PHOTO,
+        ContentType.LOCATION,
+        ContentType.PAID_MEDIA,
+        ContentType.PHOTO,
+        ContentType.POLL,
+        ContentType.STICKER,
+        ContentType.STORY,
+        ContentType.UNKNOWN,  # newer than our library
+        ContentType.VENUE,
+        ContentType.VIDEO,
+        ContentType.VIDEO_NOTE,
+        ContentType.VOICE,
+    }
+)
 
 
 def router() -> Router:
     """Return the router of free text, edits and the stop button."""
     made = Router(name="chat")
     private = F.chat.type == ChatType.PRIVATE
-    made.message.register(unknown_command, private, F.text.startswith("/"))
+    made.message.register(unknown_command, private, F.text.func(is_command))
     made.message.register(text, private, F.text)
     made.message.register(caption, private, F.caption)
     made.message.register(cannot_use, private)
     made.message.register(group, F.chat.type != ChatType.PRIVATE)
-    made.edited_message.register(edited, private, F.text)
+    made.edited_message.register(edited, private, F.text | F.caption)
     made.stopped_message_generation.register(stop_button)
     return made
+
+
+def is_command(text: str) -> bool:
+    """Whether a text means to be a command: '/plan', '/план now', not '/5 of what?' and not half a long text."""
+    return len(text) < SPLIT_CHARS_MIN and bool(_COMMAND.match(text))
 
 
 async def text(message: Message, ctx: Context) -> None:
     """Accept a question, or a part of one."""
     assert message.text is not None
-    gather = (
-        len(message.text) >= SPLIT_CHARS_MIN or message.forward_origin is not None or message.media_group_id is not None
-    )
-    await ask(ctx, message, message.text, gather=gather)
+    gather = len(message.text) >= SPLIT_CHARS_MIN or message.forward_origin is not None
+    await ask(ctx, message, gather=gather)
 
 
 async def caption(message: Message, ctx: Context) -> None:
     """Answer the words under something that cannot be read yet."""
-    assert message.caption is not None
-    ctx.reply(ctx.words.say("cannot-use-caption"), reply_to=message.message_id)
-    await ask(ctx, message, message.caption, gather=message.media_group_id is not None)
+    ctx.reply(ctx.words.say("cannot-use-caption"), reply_to=message.message_id, once=_album(message))
+    await ask(ctx, message, gather=message.media_group_id is not None or message.forward_origin is not None)
 
 
-async def ask(ctx: Context, message: Message, words: str, *, gather: bool = False) -> None:
+async def ask(ctx: Context, message: Message, *, gather: bool = False) -> None:
     """Give a person's words to the turn use case, and show what became of them."""
-    if not words.strip():
+    words = question(message)
+    if not words:
         ctx.reply(ctx.words.say("message-empty"))
         return
     incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather)
@@ -62,6 +92,25 @@ async def ask(ctx: Context, message: Message, words: str, *, gather: bool = Fals
             chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
         )
         ctx.room.sender.preview(ctx.chat_id, f"seen:{message.message_id}", lambda: seen)
+
+
+def question(message: Message) -> str:
+    """Return what the model is asked: the words, below the quote of what they reply to; "" when there are none."""
+    own = message.text or message.caption or ""
+    if not is_visible(own):
+        return ""
+    replied = message.reply_to_message
+    quoted = message.quote.text if message.quote else (replied.text or replied.caption or "") if replied else ""
+    if not quoted.strip():
+        return own
+    if len(quoted) > QUOTE_CHARS_MAX:
+        quoted = quoted[:QUOTE_CHARS_MAX].rstrip() + "…"
+    return "\n".join(f"> {line}" for line in quoted.strip().splitlines()) + f"\n\n{own}"
+
+
+def _album(message: Message) -> str | None:
+    """Return what the messages of an album have in common, so that it is answered once."""
+    return f"album:{message.chat.id}:{message.media_group_id}" if message.media_group_id else None
 
 
 def show(ctx: Context, turn_id: int) -> None:
@@ -80,9 +129,9 @@ def show(ctx: Context, turn_id: int) -> None:
 
 async def cannot_use(message: Message, ctx: Context) -> None:
     """Say what a sticker, a poll or a voice message lacks."""
-    if message.content_type in _SERVICE or message.successful_payment or message.refunded_payment:
-        return
-    ctx.reply(ctx.words.say("cannot-use", kind=message.content_type), reply_to=message.message_id)
+    if message.content_type in _SENT or message.forward_origin is not None:
+        say = ctx.words.say("cannot-use", kind=message.content_type)
+        ctx.reply(say, reply_to=message.message_id, once=_album(message))
 
 
 async def unknown_command(message: Message, ctx: Context) -> None:
@@ -90,27 +139,27 @@ async def unknown_command(message: Message, ctx: Context) -> None:
 
 
 async def group(message: Message, ctx: Context) -> None:
-    """In groups, say once per mention where the answers are; group dialogs come later."""
-    addressed = (message.text or "").lower()
+    """In groups, tell whoever speaks to the bot, once a day, where the answers are; group dialogs come later."""
+    addressed = (message.text or message.caption or "").lower()
     reply = message.reply_to_message
     to_us = reply is not None and reply.from_user is not None and reply.from_user.username == ctx.room.username
     if f"@{ctx.room.username}".lower() in addressed or to_us:
         url = f"https://t.me/{ctx.room.username}"
         button = keyboards.rows([keyboards.link(ctx.words.say("button-open-chat"), url)])
-        ctx.reply(ctx.words.say("group-line"), button, reply_to=message.message_id)
+        once = f"group-line:{ctx.chat_id}:{ctx.person.id}:{ctx.app.clock.now():%Y%m%d}"
+        ctx.reply(ctx.words.say("group-line"), button, reply_to=message.message_id, once=once)
 
 
 async def edited(message: Message, ctx: Context) -> None:
     """Offer a new answer to an edited question; it is not redone by itself, since typos would cost tokens."""
-    assert message.text is not None
+    words = question(message)
+    if not words:
+        return
     async with ctx.transaction() as tx:
-        turn = await turn_redo.note_edit(tx, chat_id=ctx.chat_id, message_id=message.message_id, text=message.text)
-        if turn is None:
+        known = await turn_redo.note_edit(ctx.app, tx, chat_id=ctx.chat_id, message_id=message.message_id, text=words)
+        if known is None:
             return
-        tokens = turn.cost(
-            input_tokens=prompt.bound(len(message.text.encode()), 1) // 3, cached_tokens=0, output_tokens=450
-        )
-        button = keyboards.press(ctx.words.say("button-recount", tokens=tokens), "recount", turn.id)
+        button = keyboards.press(ctx.words.say("button-recount", tokens=known.tokens), "recount", known.turn_id)
         ctx.reply(ctx.words.say("edited"), keyboards.rows([button]), reply_to=message.message_id)
 
 

@@ -10,7 +10,7 @@ from aiogram.types import ChatMemberUpdated, Message, TelegramObject
 from app import persons
 from app.alerts import alert
 from bot.context import Context, Room
-from kit import chats
+from kit import chats, outbox
 from kit.words import words
 
 log = structlog.get_logger(__name__)
@@ -51,10 +51,13 @@ def _say_id(ctx: Context, chat_id: int) -> None:
 
 
 async def blocked(event: ChatMemberUpdated, ctx: Context) -> None:
-    """Remember a block, so that nothing is tried there; writing to the bot again undoes it."""
+    """Remember a block, so that nothing is tried there; who comes back gets the answers that could not be delivered."""
     gone = event.new_chat_member.status in {ChatMemberStatus.KICKED, ChatMemberStatus.LEFT}
+    now = ctx.app.clock.now()
     async with ctx.transaction() as tx:
-        await persons.set_blocked(tx, ctx.person.id, blocked=gone, now=ctx.app.clock.now())
+        await persons.set_blocked(tx, ctx.person.id, blocked=gone, now=now)
+        if not gone:
+            await outbox.send_again(tx, ctx.chat_id, error="blocked", now=now)
 
 
 async def migrated(message: Message, ctx: Context) -> None:

@@ -48,6 +48,7 @@ def router() -> Router:
     made.message.register(plans, private, Command("plans", "buy"))
     made.message.register(show_balance, private, Command("balance"))
     made.message.register(show_subscription, private, Command("subscription"))
+    made.callback_query.filter(F.message.chat.type == ChatType.PRIVATE)
     made.callback_query.register(plans_button, F.data == "plans")
     made.callback_query.register(buy, F.data.startswith("buy:"))
     made.callback_query.register(stars_where, F.data == "stars")

@@ -21,6 +21,7 @@ def router() -> Router:
     private = F.chat.type == ChatType.PRIVATE
     made.message.register(show, private, Command("settings"))
     made.message.register(language, private, Command("language"))
+    made.callback_query.filter(F.message.chat.type == ChatType.PRIVATE)
     made.callback_query.register(open_screen, F.data.startswith("settings:"))
     made.callback_query.register(choose, F.data.startswith("set:"))
     made.callback_query.register(choose_language, F.data.startswith("language:"))

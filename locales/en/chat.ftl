@@ -46,9 +46,6 @@ queue-position-only = { $position ->
     [1] You are next.
    *[other] You are number { $position } in line.
 } You can close the chat, the answer will come.
-preview-thinking = Thinking…
-# An attempt broke off and the answer is written afresh; the lost attempt is free
-preview-restarted = The link to the model broke, so I am writing it again. You won't pay twice.
 
 ## The answer
 
@@ -70,7 +67,6 @@ stopped = { $tokens ->
 }
 stopped-in-queue = ⏹ Taken out of the line, nothing charged
 nothing-to-stop = There is nothing to stop right now.
-toast-stopping = Stopping
 toast-retrying = Trying again
 
 ## An edited message
@@ -105,11 +101,11 @@ cannot-use = { $kind ->
 # There is a caption but the attachment cannot be read: the caption is answered
 cannot-use-caption = I can't read the attachment, so I am answering the caption.
 message-empty = The message is empty. Write your question in words.
-# $chars - how many characters fit
-message-too-long = Too long for one question. About { $chars ->
+# $chars - how many characters fit into one question
+message-too-long = Too long for one question, no tokens were charged. About { $chars ->
     [one] { $chars } character fits
    *[other] { $chars } characters fit
-}; send the rest after it.
+}: send what matters most, or ask in parts.
 unknown-command = There is no such command. What there is: /help
 
 ## Where and who
@@ -117,8 +113,6 @@ unknown-command = There is no such command. What there is: /help
 # The bot in somebody's group
 group-line = I answer in a private chat, where only you see your questions.
 button-open-chat = Open the chat
-# The operator closed the access
-person-blocked = Your access to Forma is closed. If this is a mistake, write to us: /support
 
 ## Reference
 

@@ -38,10 +38,9 @@ after = in { $duration }
 ## Buttons
 
 button-back = ← Back
-button-close = Close
-button-done = ✓ Done
 # The toast shown when a button of an old message is pressed
 toast-expired = This button has expired. Send the command again.
 toast-other-person = This button is for someone else.
 toast-already = Already done.
-toast-wait = A little too fast: try again in a few seconds.
+# A button was pressed while its answer is still being written
+toast-wait = Still answering. Press it when I am done.

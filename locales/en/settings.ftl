@@ -53,7 +53,6 @@ language-set = We speak English now.
 
 ## Commands: descriptions in Telegram's menu, up to 256 characters
 
-command-start = Get to know each other
 command-new = New conversation
 command-stop = Stop the answer
 command-balance = What is left

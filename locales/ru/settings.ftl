@@ -53,7 +53,6 @@ language-set = Теперь говорим по-русски.
 
 ## Команды: описания в меню Telegram, до 256 знаков
 
-command-start = Познакомиться
 command-new = Новый разговор
 command-stop = Остановить ответ
 command-balance = Сколько осталось

@@ -60,6 +60,8 @@ async def _before(fault: Fault, request: web.Request) -> None:
     elif fault.kind == "rate_limit":
         words = f"Too Many Requests: retry after {fault.retry_after_s}"
         raise ApiError(429, words, retry_after=fault.retry_after_s)
+    elif fault.kind == "refuse":
+        raise ApiError(400, fault.description)
     elif fault.kind == "reset":
         _cut(request)
         raise ApiError(500, "connection reset by the sandbox")

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from sandbox.telegram.errors import BadInput
 from sandbox.telegram.state import Json
 
-BEFORE = frozenset({"delay", "http_500", "rate_limit", "reset"})
+BEFORE = frozenset({"delay", "http_500", "rate_limit", "refuse", "reset"})
 AFTER = frozenset({"drop_response", "malformed"})
 DELIVERY = frozenset({"duplicate", "reorder"})
 FAULTS_MAX = 100
@@ -26,6 +26,7 @@ class Fault:
     seed: int = 0
     delay_s: float = 1.0
     retry_after_s: int = 1
+    description: str = "Bad Request"
     hits: int = 0
     dice: random.Random = field(default_factory=random.Random, repr=False)
 
@@ -41,6 +42,7 @@ class Fault:
             "seed": self.seed,
             "delay_s": self.delay_s,
             "retry_after_s": self.retry_after_s,
+            "description": self.description,
             "hits": self.hits,
         }
 
@@ -71,6 +73,7 @@ class Faults:
                 seed=int(raw.get("seed", 0)),
                 delay_s=float(raw.get("delay_s", 1.0)),
                 retry_after_s=int(raw.get("retry_after_s", 1)),
+                description=str(raw.get("description", "Bad Request")),
             )
         except (TypeError, ValueError) as error:
             raise BadInput(str(error)) from error

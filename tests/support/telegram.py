@@ -274,7 +274,7 @@ class SandboxTelegram:
         return await self.control("POST", "clock", {"advance_s": days * 86400 + hours * 3600 + seconds})
 
     async def fault(self, method: str, kind: str, **fields: Any) -> Json:
-        """Adds a fault: probability, count, seed, chat_id, delay_s, retry_after_s."""
+        """Adds a fault: probability, count, seed, chat_id, delay_s, retry_after_s, description."""
         return await self.control("POST", "faults", {"method": method, "kind": kind} | fields)
 
     async def clear_faults(self) -> None:
