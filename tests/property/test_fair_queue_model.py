@@ -5,7 +5,14 @@ from dataclasses import replace
 
 from hypothesis import Phase, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from redis.asyncio import Redis
 
 from inference.queue.fair import FairQueue
@@ -29,11 +36,12 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.redis = Redis.from_url(self.redis_url)
-        self.now = START
+        self.now = self.latest = START
         self.fences: set[int] = set()
         self.claims: list[tuple[Claim, Held]] = []
         self.tickets: dict[int, Ticket] = {}
         self.ended: dict[int, str] = {}
+        self.ended_at: dict[int, int] = {}
         self.ended_before_loss: set[int] = set()
 
     def run(self, operation):
@@ -71,6 +79,7 @@ class QueueMachine(RuleBasedStateMachine):
     def end(self, turn_id: int, how: str) -> None:
         assert turn_id not in self.ended, f"turn {turn_id} ended twice: {self.ended[turn_id]}, {how}"
         self.ended[turn_id] = how
+        self.ended_at[turn_id] = self.now
 
     def held_on(self, turn_id: int) -> None:
         """A holder was believed. Only a loss of Redis forgets an ending; Postgres then closes the turn again."""
@@ -98,42 +107,64 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         person=st.integers(1, 4),
+        count=st.integers(1, 3),
         input_tokens=st.integers(0, 600),
         cached=st.integers(0, 100),
         output_max=st.integers(1, 600),
         patience=st.sampled_from([0, 0, 3, 30]),
-        cap=st.integers(1, 3),
-        hard=st.sampled_from([0, 0, 3]),
+        cap=st.integers(1, 2),
+        hard=st.sampled_from([0, 0, 2]),
         key=st.sampled_from(["", "", *KEYS]),
     )
-    def submit(self, person, input_tokens, cached, output_max, patience, cap, hard, key) -> None:
-        turn_id = len(self.tickets) + 1
-        ticket = Ticket(
-            turn_id=turn_id,
-            person_id=person,
-            weight=(1, 2, 4, 3)[person - 1],
-            base_cap=cap,
-            input_tokens=input_tokens,
-            cached_tokens_est=min(cached, input_tokens),
-            output_max=output_max,
-            deadline_us=self.now + patience * SECOND if patience else 0,
-            in_flight_max=hard,
-        )
-        key = key if key.startswith(f"{person}:") else ""
-        self.tickets[turn_id] = ticket
-        self.run(self.queue.submit(ticket, key=key, now_us=self.now))
-        self.model.submit(ticket, key, self.now)
+    def submit(self, person, count, input_tokens, cached, output_max, patience, cap, hard, key) -> None:
+        for _ in range(count):
+            turn_id = len(self.tickets) + 1
+            ticket = Ticket(
+                turn_id=turn_id,
+                person_id=person,
+                weight=(1, 2, 4, 3)[person - 1],
+                base_cap=cap,
+                input_tokens=input_tokens,
+                cached_tokens_est=min(cached, input_tokens),
+                output_max=output_max,
+                deadline_us=self.now + patience * SECOND if patience else 0,
+                in_flight_max=hard,
+            )
+            key = key if key.startswith(f"{person}:") else ""
+            self.tickets[turn_id] = ticket
+            self.submit_now(ticket, key)
+            key = ""
 
-    @rule(data=st.data())
-    def submit_again(self, data) -> None:
+    def submit_now(self, ticket, key="") -> None:
+        position = self.run(self.queue.submit(ticket, key=key, now_us=self.now))
+        self.model.submit(ticket, key, self.now)
+        assert position.position == (self.model.position(ticket.turn_id) or 0)
+        assert 0 <= position.eta_low_s <= position.eta_high_s <= 2 * position.eta_low_s + 10
+
+    @rule(data=st.data(), tries=st.integers(0, 2))
+    def submit_again(self, data, tries) -> None:
+        """A caller that is not sure, or the sweeper, which counts the tries itself."""
         open_turns = [turn for turn in self.tickets if turn not in self.ended]
         if open_turns:
             ticket = self.tickets[data.draw(st.sampled_from(open_turns))]
-            self.run(self.queue.submit(ticket, now_us=self.now))
-            self.model.submit(ticket, "", self.now)
+            self.submit_now(replace(ticket, tries=tries))
 
-    @rule()
-    def claim(self) -> None:
+    @rule(data=st.data(), key=st.sampled_from(["", *KEYS]))
+    def submit_late(self, data, key) -> None:
+        """A turn that was answered or given up a moment ago is submitted once more by somebody who does not know."""
+        finished = [turn for turn, how in self.ended.items() if how == "finished" and self.is_buried(turn)]
+        if finished:
+            self.submit_now(self.tickets[data.draw(st.sampled_from(finished))], key)
+
+    def is_buried(self, turn_id) -> bool:
+        return turn_id not in self.ended_before_loss and self.now < self.ended_at[turn_id] + 59 * SECOND
+
+    @rule(times=st.integers(1, 4))
+    def claim(self, times) -> None:
+        for _ in range(times):
+            self.claim_one()
+
+    def claim_one(self) -> None:
         claimed = self.run(self.queue.claim(now_us=self.now))
         held, dropped = self.model.claim(self.now)
         assert [e.turn_id for e in claimed.expired] == dropped
@@ -146,6 +177,7 @@ class QueueMachine(RuleBasedStateMachine):
         if claim and held:
             assert claim.fence > max(self.fences, default=0)
             assert claim.turn_id not in self.ended
+            assert claim.waited_s >= 0
             assert replace(claim.ticket, tries=0) == self.tickets[claim.turn_id]
             self.fences.add(claim.fence)
             self.claims.append((claim, held))
@@ -171,27 +203,44 @@ class QueueMachine(RuleBasedStateMachine):
             if renewal.alive:
                 self.held_on(claim.turn_id)
 
-    @rule(data=st.data(), output=st.integers(0, 700), cached=st.integers(0, 50))
-    def finish(self, data, output, cached) -> None:
-        if self.claims:
-            claim, held = data.draw(st.sampled_from(self.claims))
-            usage = Usage(claim.ticket.input_tokens + 50, cached, output)
-            finished = self.run(self.queue.finish(claim, usage, now_us=self.now))
-            assert finished.accepted == self.model.finish(held, usage, self.now)
-            assert finished.wakeups == self.model.wakeups()
-            if finished.accepted:
+    @rule(times=st.integers(1, 3), output=st.integers(0, 700), requeues=st.booleans())
+    def holders_die_and_one_comes_back(self, times, output, requeues) -> None:
+        """All leases expire, others take the turns over, and then a holder that was thought dead speaks."""
+        for _ in range(times):
+            self.now += 16 * SECOND
+            self.reap()
+            self.claim(4)
+        for claim, held in self.claims[-6:]:
+            renewal = self.run(self.queue.renew(claim, output, now_us=self.now))
+            assert (renewal.alive, renewal.cancelled) == self.model.renew(held, output, self.now)
+            if renewal.alive:
                 self.held_on(claim.turn_id)
-                self.end(claim.turn_id, "finished")
+        if self.claims:
+            claim, held = self.claims[-min(4, len(self.claims))]
+            usage = None if requeues else Usage(claim.ticket.input_tokens, 0, output)
+            self.end_claim(claim, held, usage)
+
+    @rule(data=st.data(), output=st.integers(0, 700), cached=st.integers(0, 50), times=st.integers(1, 3))
+    def finish(self, data, output, cached, times) -> None:
+        for _ in range(times if self.claims else 0):
+            claim, held = data.draw(st.sampled_from(self.claims))
+            self.end_claim(claim, held, Usage(claim.ticket.input_tokens + 50, cached, output))
 
     @rule(data=st.data())
     def requeue(self, data) -> None:
         if self.claims:
-            claim, held = data.draw(st.sampled_from(self.claims))
-            finished = self.run(self.queue.requeue(claim, now_us=self.now))
-            assert finished.accepted == self.model.finish(held, None, self.now)
-            assert finished.wakeups == self.model.wakeups()
-            if finished.accepted:
-                self.held_on(claim.turn_id)
+            self.end_claim(*data.draw(st.sampled_from(self.claims)), None)
+
+    def end_claim(self, claim, held, usage) -> None:
+        """Finish, or requeue where there is no usage."""
+        ending = self.queue.finish(claim, usage, now_us=self.now) if usage else None
+        finished = self.run(ending or self.queue.requeue(claim, now_us=self.now))
+        assert finished.accepted == self.model.finish(held, usage, self.now)
+        assert finished.wakeups == self.model.wakeups()
+        if finished.accepted:
+            self.held_on(claim.turn_id)
+            if usage:
+                self.end(claim.turn_id, "finished")
 
     @rule(data=st.data())
     def cancel(self, data) -> None:
@@ -212,13 +261,16 @@ class QueueMachine(RuleBasedStateMachine):
         for turn_id in dead:
             self.end(turn_id, "dead")
 
-    @rule(us=st.sampled_from([1, 1_000, SECOND, 3 * SECOND, 16 * SECOND, 61 * SECOND]))
+    @rule(us=st.sampled_from([1, 1_000, SECOND, 3 * SECOND, 16 * SECOND, 61 * SECOND, -1, -2 * SECOND, -40 * SECOND]))
     def wait(self, us) -> None:
+        """Time passes; a negative one is a clock that was set back."""
+        self.latest = max(self.latest, self.now)
         self.now += us
 
+    @precondition(lambda self: self.tickets)
     @rule(scripts_too=st.booleans())
     def lose_redis(self, scripts_too) -> None:
-        self.now += SECOND
+        self.now = max(self.now, self.latest) + SECOND
         note("Redis is lost")
         self.ended_before_loss |= set(self.ended)
         self.run(self.redis.flushdb())
@@ -236,18 +288,23 @@ class QueueMachine(RuleBasedStateMachine):
         assert (seen.waiting, seen.running) == (len(model.waiting()), len(model.running()))
         assert seen.kv_used == model.kv_used()
         assert seen.places == model.places_kept(self.now)
+        for entry in model.waiting()[-2:]:
+            turn_id = entry.ticket.turn_id
+            position = self.run(self.queue.position(turn_id, now_us=self.now))
+            assert position is not None
+            assert position.position == model.position(turn_id)
 
     def drain(self) -> None:
         """The sweeper and one worker finish what is left: nothing may be lost, and all of it goes back to zero."""
         if not hasattr(self, "model"):
             return
-        self.now += 100 * SECOND
+        self.now = max(self.now, self.latest) + 100 * SECOND
         for _ in range(4):
             self.reap()
             self.submit_lost()
             while True:
                 before = len(self.claims)
-                self.claim()
+                self.claim_one()
                 if len(self.claims) == before:
                     break
                 claim, held = self.claims[-1]
@@ -264,8 +321,7 @@ class QueueMachine(RuleBasedStateMachine):
     def submit_lost(self) -> None:
         for turn_id, ticket in self.tickets.items():
             if turn_id not in self.ended and not self.run(self.queue.known(turn_id, now_us=self.now)):
-                self.run(self.queue.submit(ticket, now_us=self.now))
-                self.model.submit(ticket, "", self.now)
+                self.submit_now(ticket)
 
     def no_key_stays(self) -> None:
         async def lasting() -> set[bytes]:
@@ -278,5 +334,5 @@ def test_the_queue_does_what_the_plain_scheduler_does(redis_url) -> None:
     QueueMachine.redis_url = redis_url
     run_state_machine_as_test(
         QueueMachine,
-        settings=settings(max_examples=120, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
+        settings=settings(max_examples=400, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
     )

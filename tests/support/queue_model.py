@@ -72,9 +72,11 @@ class Model:
         self.persons: dict[int, Person] = {}
         self.entries: dict[int, Entry] = {}
         self.tombs: dict[int, tuple[int, bool, int]] = {}
+        # Once for the whole queue and once for their persons: what has lapsed is forgotten when somebody looks.
         self.places: dict[str, tuple[int, int]] = {}
+        self.own_places: dict[str, tuple[int, int]] = {}
         self.admitted: dict[str, tuple[int, int | None]] = {}
-        self.vsys, self.fence, self.seq = 0.0, 0, 0
+        self.vsys, self.fence, self.seq = 0.0, now, 0
         self.outputs = Estimate()
         self.blocked: tuple[int, int] | None = None
 
@@ -102,8 +104,20 @@ class Model:
         line = self._line(borrowing=False) + self._line(borrowing=True)
         return [(p.id, len(self.waiting(p.id)), len(self.running(p.id)), p.v) for p in line]
 
-    def places_kept(self, now: int, person_id: int | None = None) -> int:
-        return sum(till > now and person_id in (None, owner) for till, owner in self.places.values())
+    def position(self, turn_id: int) -> int | None:
+        e = self.entries.get(turn_id)
+        if e is None:
+            return None
+        if e.running:
+            return 0
+        first, second = self._line(borrowing=False), self._line(borrowing=True)
+        line = [p.id for p in (first if any(p.id == e.ticket.person_id for p in first) else first + second)]
+        own = [other.ticket.turn_id for other in self.waiting(e.ticket.person_id)].index(turn_id)
+        person = e.ticket.person_id
+        return (line.index(person) if person in line else len(line)) + own + 1
+
+    def places_kept(self, now: int) -> int:
+        return sum(till > now for till, _ in self.places.values())
 
     def wakeups(self) -> int:
         free = self.config.slots - len(self.running())
@@ -189,15 +203,22 @@ class Model:
         self._lease(e, now)
         return e
 
+    def _leave_place(self, key: str) -> None:
+        self.places.pop(key, None)
+        self.own_places.pop(key, None)
+
     # The operations
 
     def admit(self, key: str, person_id: int, limits: Limits, tokens: int, now: int) -> tuple[str, object]:
         till, turn = self.admitted.get(key, (0, None))
         if till > now:
             return "known", turn
-        if self.places_kept(now, person_id) + len(self.waiting(person_id)) >= limits.queued_max:
+        self.own_places = {k: p for k, p in self.own_places.items() if p[1] != person_id or p[0] > now}
+        own = sum(owner == person_id for _, owner in self.own_places.values())
+        if own + len(self.waiting(person_id)) >= limits.queued_max:
             return "full", "person"
-        if self.places_kept(now) + len(self.waiting()) >= self.config.queued_max:
+        self.places = {k: p for k, p in self.places.items() if p[0] > now}
+        if len(self.places) + len(self.waiting()) >= self.config.queued_max:
             return "full", "all"
         p = self.persons.setdefault(person_id, Person(person_id))
         arrivals, refused = {}, []
@@ -212,17 +233,18 @@ class Model:
             return "limited", max(refused)[1]
         p.arrivals.update(arrivals)
         till = now + round(self.config.place_s * SECOND)
-        self.places[key], self.admitted[key] = (till, person_id), (till, None)
+        self.places[key] = self.own_places[key] = (till, person_id)
+        self.admitted[key] = (till, None)
         return "new", None
 
     def release(self, key: str) -> None:
-        self.places.pop(key, None)
+        self._leave_place(key)
         if key in self.admitted and self.admitted[key][1] is None:
             del self.admitted[key]
 
     def submit(self, t: Ticket, key: str, now: int) -> None:
         if key:
-            self.places.pop(key, None)
+            self._leave_place(key)
             self.admitted[key] = (now + ADMITTED_US, t.turn_id)
         tomb = self._tomb(t.turn_id, now)
         if t.turn_id in self.entries or (tomb and tomb[1]):
@@ -289,8 +311,9 @@ class Model:
             return True
         p = self.persons[e.ticket.person_id]
         p.v = max(0, p.v + (self._cost(usage) - e.charged) / e.ticket.weight)
-        p.outputs.learn(usage.output_tokens)
-        self.outputs.learn(usage.output_tokens)
+        if usage.output_tokens:
+            p.outputs.learn(usage.output_tokens)
+            self.outputs.learn(usage.output_tokens)
         self._bury(e, now, done=True)
         return True
 
@@ -308,6 +331,9 @@ class Model:
         expired = sorted(
             (e for e in self.running() if e.lease_until <= now), key=lambda e: (e.lease_until, str(e.ticket.turn_id))
         )
+        latest = now + round(self.config.lease_s * SECOND)
+        for e in self.running():
+            e.lease_until = min(e.lease_until, latest)
         requeued, dead = [], []
         for e in expired[:BATCH_MAX]:
             e.tries += 1

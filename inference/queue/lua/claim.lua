@@ -75,4 +75,4 @@ end
 dequeue(t)
 lease(t, p)
 return { dropped, t.b, exact(t.f), exact(now + lease_us), exact(t.tries), exact(t.at),
-  exact((now - t.at) / 1000000) }
+  exact(math.max(0, now - t.at) / 1000000) }

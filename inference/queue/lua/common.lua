@@ -152,6 +152,11 @@ local function person_save(p)
   end
 end
 
+-- What is left of a rate that was noted at `since`; all of it where the clock was set back.
+local function fading(since, tau_s)
+  return math.exp(math.min(0, since - now) / 1000000 / tau_s)
+end
+
 local function cost(input, cached, output)
   return (input - cached) + cached_factor * cached + 2 * output
 end
@@ -184,7 +189,7 @@ local function reserve()
   if svc == 0 then
     svc = tonumber(cfg[15])
   end
-  local rho = math.min(0.95, light * math.exp((light_at - now) / 1000000 / tonumber(cfg[12])) * svc / slots)
+  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / slots)
   if rho < 0.01 then
     return low
   end

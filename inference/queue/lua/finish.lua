@@ -19,22 +19,29 @@ local function p80(old, n, x)
   return math.max(1, x > old and old + 0.8 * step or old - 0.2 * step)
 end
 
+-- What this answer tells about the next ones; one that never began tells nothing.
+local function learn(output)
+  p.out_p80, p.out_n = p80(p.out_p80, p.out_n, output), math.min(p.out_n + 1, 1000)
+  local out_p80, out_n, svc, gap, gap_n, freed_at = state('out_p80', 'out_n', 'svc', 'gap', 'gap_n', 'freed_at')
+  if t.start > 0 then
+    local took = math.max(0, now - t.start) / 1000000
+    svc = svc == 0 and took or svc + 0.1 * (took - svc)
+  end
+  -- The spacing of freed slots counts as the queue's pace only while somebody was waiting for one.
+  local waiting = call('ZCARD', K .. ':order') > 0
+  if waiting and freed_at > 0 then
+    gap_n = math.min(gap_n + 1, 20)
+    gap = gap + (math.max(0, now - freed_at) / 1000000 - gap) / gap_n
+  end
+  call('HSET', K .. ':st', 'out_p80', exact(p80(out_p80, out_n, output)), 'out_n', math.min(out_n + 1, 1000),
+    'svc', exact(svc), 'gap', exact(gap), 'gap_n', gap_n, 'freed_at', waiting and exact(now) or 0)
+end
+
 local output = tonumber(ARGV[7])
 p.v = math.max(0, p.v + (cost(tonumber(ARGV[5]), tonumber(ARGV[6]), output) - t.ch) / t.w)
-p.out_p80, p.out_n = p80(p.out_p80, p.out_n, output), math.min(p.out_n + 1, 1000)
-local out_p80, out_n, svc, gap, gap_n, freed_at = state('out_p80', 'out_n', 'svc', 'gap', 'gap_n', 'freed_at')
-if t.start > 0 then
-  local took = (now - t.start) / 1000000
-  svc = svc == 0 and took or svc + 0.1 * (took - svc)
+if output > 0 then
+  learn(output)
 end
--- The spacing of freed slots counts as the queue's pace only while somebody was waiting for one.
-local waiting = call('ZCARD', K .. ':order') > 0
-if waiting and freed_at > 0 then
-  gap_n = math.min(gap_n + 1, 20)
-  gap = gap + ((now - freed_at) / 1000000 - gap) / gap_n
-end
-call('HSET', K .. ':st', 'out_p80', exact(p80(out_p80, out_n, output)), 'out_n', math.min(out_n + 1, 1000),
-  'svc', exact(svc), 'gap', exact(gap), 'gap_n', gap_n, 'freed_at', waiting and exact(now) or 0)
 vacate(t, p)
 bury(t, 'd')
 person_save(p)

@@ -1,5 +1,10 @@
 -- reap: ARGV now. Answers {requeued turn, person, …}, {dead turn, person, …}, wake-ups.
 local requeued, dead = {}, {}
+-- A clock that was set back must not keep a dead worker's lease alive for as long.
+local latest = exact(now + lease_us)
+for _, turn in ipairs(call('ZRANGEBYSCORE', K .. ':leases', '(' .. latest, '+inf', 'LIMIT', 0, batch_max)) do
+  call('ZADD', K .. ':leases', latest, turn)
+end
 for _, turn in ipairs(call('ZRANGEBYSCORE', K .. ':leases', '-inf', exact(now), 'LIMIT', 0, batch_max)) do
   local t = ticket_of(turn)
   local p, list = person_of(t.person), requeued

@@ -20,7 +20,7 @@ p.w, p.cap, p.hard = t.w, t.cap, t.hard
 if p.q + p.r < p.cap then
   local light, light_at = state('light', 'light_at')
   local tau = tonumber(cfg[12])
-  light = light * math.exp((light_at - now) / 1000000 / tau) + 1 / tau
+  light = light * fading(light_at, tau) + 1 / tau
   call('HSET', K .. ':st', 'light', exact(light), 'light_at', exact(now))
 end
 t.seq, t.at, t.tries = call('HINCRBY', K .. ':st', 'seq', 1), now, tonumber(ARGV[4])
