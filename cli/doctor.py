@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import aiohttp
@@ -10,12 +11,14 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
+from aiogram.types import BotCommandScopeAllPrivateChats
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
 
 from billing import catalog, invariants
-from cli import compose
+from cli import compose, embedded
 from inference import models
 from kit import migrate, redis, stamp
-from kit.clock import Clock
 from kit.db import Database
 from kit.errors import FormaError, Misconfigured
 from kit.settings import Settings
@@ -34,6 +37,7 @@ class Finding:
     remedy: str = ""
 
 
+_AWAY = (OSError, FormaError, aiohttp.ClientError, DBAPIError, RedisError)
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
 
@@ -48,8 +52,9 @@ async def doctor(settings: Settings) -> int:
             findings = [Finding("bad", str(error.args[0]), "mend what the line says")]
         except TimeoutError:
             findings = [Finding("bad", f"no answer within {CHECK_TIMEOUT_S:.0f} s", "is it reachable from here?")]
-        except (OSError, FormaError, aiohttp.ClientError) as error:
-            findings = [Finding("bad", f"{type(error).__name__}: {error}", "is it running, and is the address right?")]
+        except _AWAY as error:
+            words = " ".join(str(part) for part in error.args) or type(error).__name__
+            findings = [Finding("bad", words, "is it running, and are address and password right?")]
         for finding in findings:
             remedy = f"\n            -> {finding.remedy}" if finding.remedy else ""
             print(f"  {_MARKS[finding.state]}  {name:<10} {finding.what}{remedy}")
@@ -85,7 +90,11 @@ async def _telegram(settings: Settings) -> list[Finding]:
             found.append(
                 Finding("note", "privacy mode is off", "the bot sees all talk of its groups: @BotFather, /setprivacy")
             )
-        commands = await bot.get_my_commands()
+        if settings.bot_id and settings.admin_chat_id and me.can_join_groups:
+            found.append(
+                Finding("note", "anybody may add the bot to a group", "once it is in yours: @BotFather, /setjoingroups")
+            )
+        commands = await bot.get_my_commands(scope=BotCommandScopeAllPrivateChats())
         if not commands:
             found.append(Finding("note", "no commands are set yet", "`forma bot` sets them at its start"))
         return found + await _admin_group(bot, settings)
@@ -97,7 +106,7 @@ async def _admin_group(bot: Bot, settings: Settings) -> list[Finding]:
             Finding(
                 "note",
                 "no admin group",
-                "make a private group, add the bot, put the group's id into FORMA_ADMIN_CHAT_ID (README: A real bot)",
+                "make a private group, add the running bot: it says the group's id there (README: A real bot)",
             )
         ]
     try:
@@ -120,18 +129,31 @@ async def _admin_group(bot: Bot, settings: Settings) -> list[Finding]:
     return found
 
 
+def _data_dir(settings: Settings) -> Path:
+    return (settings.data_dir or embedded.default_data_dir()).expanduser().resolve()
+
+
+def _not_running(setting: str) -> list[Finding]:
+    """An embedded server that is not there for this user."""
+    remedy = f"`forma up` starts it, and whoever runs that may ask it; {setting} names one of your own"
+    return [Finding("note", "embedded, and not running", remedy)]
+
+
 async def _database(settings: Settings) -> list[Finding]:
-    if not settings.database_url:
-        return [Finding("note", "embedded", "`forma up` starts it; FORMA_DATABASE_URL names one of your own")]
-    db = Database(settings.database_url, pool_size=1)
+    own = embedded.Postgres(_data_dir(settings))
+    if not settings.database_url and not own.running:
+        return _not_running("FORMA_DATABASE_URL")
+    db = Database(settings.database_url or own.url(), pool_size=1)
     try:
+        async with db.read():
+            pass  # whoever cannot come in says so here, in the words of kit.db
         waiting = await migrate.pending(db)
         if waiting:
-            return [Finding("bad", f"{len(waiting)} migrations are missing", "run `forma migrate`")]
+            remedy = "run `forma migrate`" if settings.database_url else "stop `forma up` and start it again"
+            return [Finding("bad", f"{len(waiting)} migrations are missing", remedy)]
         found = [Finding("good", "reachable and up to date")]
-        async with db.transaction() as tx:
-            await stamp.claim(tx, kind=stamp.kind_of(settings.bot_id), now=Clock().now())
         async with db.read() as connection:
+            await stamp.check(connection, kind=stamp.kind_of(settings.bot_id))
             broken = await invariants.check(connection)
         return found + [
             Finding("bad", f"invariant {one.number}: {one.name} ({one.count})", "see docs/operator.md")
@@ -142,9 +164,10 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 async def _redis(settings: Settings) -> list[Finding]:
-    if not settings.redis_url:
-        return [Finding("note", "embedded", "`forma up` starts it; FORMA_REDIS_URL names one of your own")]
-    client = redis.connect(settings.redis_url)
+    own = embedded.Valkey(_data_dir(settings))
+    if not settings.redis_url and not own.running:
+        return _not_running("FORMA_REDIS_URL")
+    client = redis.connect(settings.redis_url or own.url())
     try:
         info = await client.info("server")
     finally:

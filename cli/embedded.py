@@ -14,6 +14,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -181,12 +182,21 @@ class Postgres:
         return self.data_dir / "postgres"
 
     def url(self, database: str = "forma") -> str:
-        password = (self.data_dir / "postgres.password").read_text().strip()
+        password = self._password_file.read_text().strip()
         return f"postgresql://forma:{password}@/{database}?host={self._socket_dir()}"
 
     @property
     def pid(self) -> int:
         return self._process.pid if self._process else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the server of this folder takes our connections now, whoever started it."""
+        return _answers(self._socket_dir() / ".s.PGSQL.5432") and os.access(self._password_file, os.R_OK)
+
+    @property
+    def _password_file(self) -> Path:
+        return self.data_dir / "postgres.password"
 
     def _socket_dir(self) -> Path:
         return _socket_dir(self.data_dir)
@@ -225,12 +235,12 @@ class Postgres:
         _wait_until(self._accepts, self._process, "postgres", log)
 
     def _accepts(self) -> bool:
-        socket = self._socket_dir() / ".s.PGSQL.5432"
+        listener = self._socket_dir() / ".s.PGSQL.5432"
         status = self.cluster / "postmaster.pid"
-        return socket.exists() and status.exists() and "ready" in status.read_text().splitlines()[-1]
+        return listener.exists() and status.exists() and "ready" in status.read_text().splitlines()[-1]
 
     def _initialise(self) -> None:
-        password_file = self.data_dir / "postgres.password"
+        password_file = self._password_file
         password_file.write_text(secrets.token_urlsafe(24))
         password_file.chmod(0o600)
         if self.owner:
@@ -285,6 +295,11 @@ class Valkey:
         return self._process.pid if self._process else 0
 
     @property
+    def running(self) -> bool:
+        """Whether the server of this folder takes our connections now, whoever started it."""
+        return _answers(self._socket)
+
+    @property
     def _socket(self) -> Path:
         return _socket_dir(self.data_dir) / "valkey.sock"
 
@@ -330,6 +345,15 @@ def _socket_dir(data_dir: Path) -> Path:
         return beside
     key = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"forma-{os.geteuid()}-{key}"
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _make_socket_dir(path: Path, owner: Owner | None) -> None:

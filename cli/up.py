@@ -20,6 +20,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from cli import compose, greeting
 from cli.embedded import Postgres, Valkey, default_data_dir, die_with_parent, prepare_data_dir, server_owner
@@ -217,21 +218,26 @@ def embedded_servers(settings: Settings, data_dir: Path) -> Iterator[dict[str, s
 
 async def ensure_database(url: str) -> None:
     """Create the embedded server's database on first use, then migrate it. Raises Unavailable."""
-    plain = url.replace("postgresql+asyncpg://", "postgresql://")
-    if "host=" in url:  # only the embedded server, reached by its socket, is ours to create databases on
-        admin = await asyncpg.connect(plain.replace(f"/{DATABASE}?", "/postgres?"))
-        try:
-            if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-                await admin.execute(f"CREATE DATABASE {DATABASE}")
-        finally:
-            await admin.close()
-    db = Database(url)
     try:
-        await migrate.upgrade(db)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise Unavailable("postgres", f"{type(error).__name__}: {error}") from error
+        if "host=" in url:  # only the embedded server, reached by its socket, is ours to create databases on
+            await _create_database(url.replace("postgresql+asyncpg://", "postgresql://"))
+        db = Database(url)
+        try:
+            await migrate.upgrade(db)
+        finally:
+            await db.close()
+    except (OSError, asyncpg.PostgresError, DBAPIError) as error:
+        words = str(error.orig if isinstance(error, DBAPIError) else error)
+        raise Unavailable("postgres", words or type(error).__name__) from error
+
+
+async def _create_database(url: str) -> None:
+    admin = await asyncpg.connect(url.replace(f"/{DATABASE}?", "/postgres?"))
+    try:
+        if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+            await admin.execute(f"CREATE DATABASE {DATABASE}")
     finally:
-        await db.close()
+        await admin.close()
 
 
 def check_port(name: str, host: str, port: int) -> None:

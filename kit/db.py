@@ -30,6 +30,8 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 CONNECT_TIMEOUT_S = 10
 # Class 08, and the server's own end: admin_shutdown, crash_shutdown, cannot_connect_now; too_many_connections.
 _LOST_STATES = ("08", "57P01", "57P02", "57P03", "53300")
+# Refused at the door: a wrong password or user, and no such database. The server's words say which.
+_REFUSED_STATES = ("28", "3D")
 
 metadata = MetaData(
     naming_convention={
@@ -122,6 +124,8 @@ def _loss_is_unavailable() -> Iterator[None]:
         state = str(getattr(error.orig, "sqlstate", None) or "")
         if error.connection_invalidated or state.startswith(_LOST_STATES):
             raise Unavailable("postgres", type(error.orig).__name__) from error
+        if state.startswith(_REFUSED_STATES):
+            raise Unavailable("postgres", str(error.orig)) from error
         raise
 
 

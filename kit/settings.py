@@ -59,6 +59,34 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
+            raise ValueError("must look like postgresql://user:password@host/database")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must look like redis://host:6379/0")
+        return value
+
+    @field_validator("telegram_proxy")
+    @classmethod
+    def _proxy_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "socks5://", "socks4://")):
+            raise ValueError("must start with http://, socks5:// or socks4://")
+        return value
+
+    @field_validator("admin_chat_id")
+    @classmethod
+    def _group_id(cls, value: int) -> int:
+        if value > 0:
+            raise ValueError("must be a group's id, which is negative; a positive one is a person's")
+        return value
+
     @field_validator("bot_token")
     @classmethod
     def _token_form(cls, value: SecretStr) -> SecretStr:

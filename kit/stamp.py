@@ -35,8 +35,13 @@ def kind_of(bot_id: int) -> str:
 async def claim(tx: AsyncConnection, *, kind: str, now: datetime) -> None:
     """Stamp a fresh database, or check the stamp it has. Raises Misconfigured when it belongs to another kind."""
     await tx.execute(insert(stamp).values(id=1, kind=kind, created_at=now).on_conflict_do_nothing())
-    found: str = (await tx.execute(sa.select(stamp.c.kind))).scalar_one()
-    if found == kind:
+    await check(tx, kind=kind)
+
+
+async def check(connection: AsyncConnection, *, kind: str) -> None:
+    """Raise Misconfigured when the database belongs to another kind; one without a stamp belongs to nobody yet."""
+    found: str | None = await connection.scalar(sa.select(stamp.c.kind))
+    if found is None or found == kind:
         return
     if found == SANDBOX:
         raise Misconfigured(
@@ -44,7 +49,7 @@ async def claim(tx: AsyncConnection, *, kind: str, now: datetime) -> None:
             "point FORMA_DATABASE_URL or FORMA_DATA_DIR to another place for the real bot"
         )
     raise Misconfigured(
-        f"this database belongs to the bot {found.removeprefix('live:')}: start with that bot's FORMA_BOT_TOKEN "
+        f"this database belongs to the bot {found.removeprefix('live:')}: start with that bot's FORMA_BOT_TOKEN"
         if kind == SANDBOX
         else f"this database belongs to the bot {found.removeprefix('live:')}, the token is of another bot ({kind}): "
         "use that bot's token, or another database"

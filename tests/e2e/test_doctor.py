@@ -1,0 +1,175 @@
+"""`forma doctor` on a set-up as an operator has it: what is found, what is said to do, and that nothing is changed."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+import sandbox.model.server
+import sandbox.telegram.server
+from cli import compose
+from cli.embedded import Postgres, Valkey
+from kit.db import Database
+from kit.settings import load
+from sandbox.telegram.server import Running
+from tests.support.forma import running
+from tests.support.stack import clean_environment
+from tests.support.telegram import Group, Person, SandboxTelegram
+
+DOCTOR_S = 60.0
+# The commands' calls at a start: two languages, the default, the admin group.
+MENUS = 4
+
+
+@dataclass
+class Setup:
+    """A set-up with everything as it should be; settings can be changed for one visit, None leaving them out."""
+
+    telegram: Running
+    model: Any
+    tg: SandboxTelegram
+    operator: Person
+    group: Group
+    settings: dict[str, object]
+    home: Path
+
+    async def doctor(self, **changes: object) -> tuple[int, str]:
+        """Exit status and words."""
+        given = {name: value for name, value in (self.settings | changes).items() if value is not None}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli", "doctor", env=clean_environment(**given), cwd=self.home,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), DOCTOR_S)
+        assert b"Traceback" not in said, said.decode()
+        return process.returncode or 0, said.decode()
+
+
+@pytest.fixture(scope="module")
+async def setup(
+    database_url: str, redis_url: str, redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Setup]:
+    tg = await sandbox.telegram.server.start()
+    model = await sandbox.model.server.start()
+    try:
+        async with SandboxTelegram(tg.base_url) as driver:
+            operator = await driver.person(first_name="Op", language_code="en")
+            group = await driver.group(title="Desk", admins=[operator], bot="administrator", kind="group")
+            settings: dict[str, object] = {
+                "bot_token": compose.SANDBOX_TOKEN,
+                "telegram_api_url": tg.base_url,
+                "admin_chat_id": group.id,
+                "database_url": database_url,
+                "redis_url": redis_url,
+                "model_url": model.base_url,
+                "model_name": compose.SANDBOX_MODEL,
+            }
+            yield Setup(tg, model, driver, operator, group, settings, tmp_path_factory.mktemp("home"))
+    finally:
+        await model.close()
+        await tg.close()
+
+
+async def test_a_fresh_set_up_is_looked_at_and_left_as_it_is(setup: Setup, database: Database) -> None:
+    status, said = await setup.doctor()
+    assert (status, "BAD" in said) == (0, False), said
+    assert "no commands are set yet" in said
+    async with database.read() as connection:
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM stamp")).scalar_one() == 0
+
+
+async def test_a_sound_set_up_has_nothing_to_mend(setup: Setup, database_url: str, redis_url: str) -> None:
+    more = {"bot_token": compose.SANDBOX_TOKEN, "admin_chat_id": setup.group.id}
+    async with running(database_url, redis_url, setup.telegram, setup.model, start=("bot",), **more):
+        await setup.tg.until(lambda: sum(e.get("method") == "setMyCommands" for e in setup.tg.events) >= MENUS)
+    status, said = await setup.doctor()
+    assert (status, "BAD" in said) == (0, False), said
+    assert "no commands" not in said
+    assert all(words in said for words in ("Desk", "up to date", "version", compose.SANDBOX_MODEL, "5 plans")), said
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding", "remedy"),
+    [
+        ({"bot_token": "42:ANOTHER"}, "does not know the token", "copy FORMA_BOT_TOKEN again"),
+        ({"admin_chat_id": -1}, "admin group is not to be found", "add the bot"),
+        ({"model_name": "no-such-model"}, "no-such-model", "see models.toml"),
+        ({"model_url": "http://127.0.0.1:9"}, "cannot be reached", "see models.toml"),
+        ({"plans_file": "missing.toml"}, "missing.toml", "mend"),
+        ({"telegram_api_url": "http://127.0.0.1:9"}, "Telegram does not answer", "FORMA_TELEGRAM_PROXY"),
+        ({"redis_url": "redis://127.0.0.1:9/0"}, "Connection refused", "is it running"),
+        ({"redis_url": "nonsense"}, "FORMA_REDIS_URL", "redis://"),
+        ({"database_url": "postgresql://forma@127.0.0.1:9/forma"}, "ConnectionRefusedError", "is it running"),
+        ({"telegram_proxy": "nonsense"}, "FORMA_TELEGRAM_PROXY", "socks5://"),
+        ({"admin_chat_id": 77}, "FORMA_ADMIN_CHAT_ID", "negative"),
+        ({"database_url": "nonsense"}, "FORMA_DATABASE_URL", "postgresql://"),
+    ],
+)
+async def test_what_is_wrong_is_named_with_what_to_do(
+    setup: Setup, changes: dict[str, object], finding: str, remedy: str
+) -> None:
+    status, said = await setup.doctor(**changes)
+    assert status != 0
+    bad = said[max(said.find("BAD"), 0) :]
+    assert finding in bad, said
+    assert remedy in bad, said
+
+
+async def test_a_wrong_password_or_database_is_told_by_the_servers_own_words(setup: Setup, database_url: str) -> None:
+    head, _, tail = database_url.partition("forma:")
+    _, _, place = tail.partition("@")
+    status, said = await setup.doctor(database_url=f"{head}forma:wrong@{place}")
+    assert (status, "password authentication failed" in said) == (1, True), said
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    status, said = await setup.doctor(database_url=database_url.replace(name, "nowhere"))
+    assert (status, '"nowhere" does not exist' in said) == (1, True), said
+
+
+async def test_without_an_admin_group_it_says_how_one_is_found(setup: Setup) -> None:
+    status, said = await setup.doctor(admin_chat_id=None)
+    assert (status, "it says the group's id there" in said) == (0, True), said
+
+
+async def test_a_bot_that_is_no_admin_of_its_group_is_told_and_no_fault(setup: Setup) -> None:
+    group = await setup.tg.group(title="Plain", admins=[setup.operator], bot="member")
+    status, said = await setup.doctor(admin_chat_id=group.id)
+    assert (status, "the bot is no admin there" in said) == (0, True), said
+
+
+async def test_a_group_that_became_a_supergroup_is_named_by_its_new_id(setup: Setup) -> None:
+    group = await setup.tg.group(title="Old", admins=[setup.operator], kind="group")
+    new = await group.migrate()
+    status, said = await setup.doctor(admin_chat_id=group.id)
+    assert (status, f"FORMA_ADMIN_CHAT_ID={new.id}" in said) == (1, True), said
+
+
+async def test_the_database_of_another_bot_is_refused(setup: Setup, database_url: str, redis_url: str) -> None:
+    async with compose.open_app(load(_env_file=None, **setup.settings)):
+        pass  # stamps it, if no earlier test did
+    status, said = await setup.doctor(bot_token=None)
+    assert (status, "belongs to the bot 42" in said) == (1, True), said
+
+
+async def test_embedded_servers_are_asked_while_they_run(
+    setup: Setup, servers: tuple[Postgres, Valkey], template: str
+) -> None:
+    postgres, _ = servers
+    embedded: dict[str, object] = {"database_url": None, "redis_url": None}
+    away = await setup.doctor(**embedded, data_dir=setup.home / "nothing")
+    assert away[0] == 0, away[1]
+    assert away[1].count("embedded, and not running") == 2
+
+    admin = await asyncpg.connect(postgres.url("postgres"))
+    try:
+        await admin.execute(f"CREATE DATABASE forma TEMPLATE {template}")
+        status, said = await setup.doctor(**embedded, data_dir=postgres.data_dir)
+        assert (status, "up to date" in said, "embedded" in said) == (0, True, False), said
+    finally:
+        await admin.execute("DROP DATABASE IF EXISTS forma WITH (FORCE)")
+        await admin.close()
