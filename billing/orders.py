@@ -116,7 +116,7 @@ async def open(  # noqa: A001 - the field's word
     if product.kind == "subscription":
         await _refuse_second(tx, person_id)
     same = (orders.c.person_id == person_id, orders.c.plan_id == product_id, orders.c.status == "open")
-    earlier = (await tx.execute(sa.select(orders).where(*same).with_for_update())).one_or_none()
+    earlier = (await tx.execute(sa.select(orders).where(*same).with_for_update(key_share=True))).one_or_none()
     if earlier and (earlier.plan_version_id, earlier.currency) == (product.version_id, currency):
         await tx.execute(
             sa.update(orders).where(orders.c.id == earlier.id).values(expires_at=now + ORDER_LIFE, updated_at=now)
@@ -177,8 +177,11 @@ async def by_payload(tx: AsyncConnection, payload: str) -> Order | None:
 
 
 async def lock(tx: AsyncConnection, order_id: int) -> Order:
-    """Return an order, locked until the transaction ends; the person's wallet is locked before."""
-    await tx.execute(sa.select(orders.c.id).where(orders.c.id == order_id).with_for_update())
+    """Return an order, locked until the transaction ends; the person's wallet is locked before.
+
+    The lock lets foreign keys look at the row: whoever holds the order's subscription may have to, and must not wait.
+    """
+    await tx.execute(sa.select(orders.c.id).where(orders.c.id == order_id).with_for_update(key_share=True))
     return await _one(tx, order_id)
 
 
@@ -194,7 +197,7 @@ async def expire_due(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
         sa.select(orders.c.id)
         .where(orders.c.status == "open", orders.c.expires_at <= now)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     result = await tx.execute(sa.update(orders).where(orders.c.id.in_(due)).values(status="expired", updated_at=now))
     return result.rowcount

@@ -219,8 +219,8 @@ async def _lock(tx: AsyncConnection, payment_id: int, now: datetime) -> tuple[in
         )
     ).scalar_one_or_none()
     wallet = None if owner is None else await ledger.lock_wallet(tx, person_id=owner, now=now)
-    payment = (await tx.execute(sa.select(payments).where(payments.c.id == payment_id).with_for_update())).one_or_none()
-    return wallet, payment
+    chosen = sa.select(payments).where(payments.c.id == payment_id).with_for_update(key_share=True)
+    return wallet, (await tx.execute(chosen)).one_or_none()
 
 
 async def _take_back(tx: AsyncConnection, refund_id: int, payment_id: int, wallet: int, now: datetime) -> None:

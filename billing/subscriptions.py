@@ -109,9 +109,9 @@ async def find(connection: AsyncConnection, subscription_id: int) -> Subscriptio
 
 async def lock_of_order(tx: AsyncConnection, order_id: int) -> tuple[Subscription | None, Subscription | None]:
     """Return (the order's living subscription, its latest ended one), locked until the transaction ends."""
-    await tx.execute(
-        sa.select(subscriptions.c.id).where(subscriptions.c.order_id == order_id).with_for_update(key_share=True)
-    )
+    # In one order for everybody: an order has several, once a late renewal opened a successor.
+    every = sa.select(subscriptions.c.id).where(subscriptions.c.order_id == order_id).order_by(subscriptions.c.id)
+    await tx.execute(every.with_for_update(key_share=True))
     alive = await _first(tx, subscriptions.c.order_id == order_id, _LIVING)
     ended = await _first(tx, subscriptions.c.order_id == order_id, subscriptions.c.status.in_(TERMINAL), order=True)
     return alive, ended
