@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from arq.cron import CronJob, cron
 
-from app import housekeeping, turn_sweep
+from app import housekeeping, turn_sweep, watch
 from app.context import App
 from app.serving import ServingPool
 from app.turn_accept import queue
@@ -19,7 +19,7 @@ SWEEP_EVERY_S = 5
 async def serve(ctx: dict[str, Any], group: str) -> None:
     """Something may be due in a model group. Names no turn: the fair queue decides which."""
     pool: ServingPool = ctx["pool"]
-    await pool.wake(group)
+    pool.wake(group)
 
 
 async def queue_turn(ctx: dict[str, Any], turn_id: int) -> None:
@@ -37,8 +37,9 @@ async def sweep(ctx: dict[str, Any]) -> None:
 
 
 async def every_minute(ctx: dict[str, Any]) -> None:
-    """Periods and lots that have ended; gauges."""
+    """Periods and lots that have ended; what the operator must hear of."""
     await housekeeping.minute(ctx["app"])
+    await watch.look(ctx["app"])
 
 
 async def every_hour(ctx: dict[str, Any]) -> None:

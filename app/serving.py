@@ -2,22 +2,24 @@
 
 import asyncio
 import contextlib
+from typing import NoReturn
 
 import structlog
 
 from app import turn_close
 from app.context import App
-from app.turn_serve import serve
+from app.turn_serve import NOTHING_USED, serve
 from inference import turns
 from inference.flusher import Flusher
-from inference.queue.ticket import Claim, Expired
+from inference.queue.fair import FairQueue
+from inference.queue.ticket import Claim, Claimed, Expired
 from inference.vllm import VllmClient
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-# Wake-ups may be lost with Redis; looking costs one script call a model and second.
-LOOK_EVERY_S = 1.0
+# A wake-up may be lost with Redis, or reach a worker that is full. Looking costs one script call for each model.
+LOOK_EVERY_S = 0.25
 CLOSE_WITHIN_S = 3.0
 
 
@@ -28,41 +30,69 @@ class ServingPool:
         self._app = app
         self._vllm = vllm
         self._flusher = Flusher(app.redis)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._claiming: dict[str, asyncio.Lock] = {group: asyncio.Lock() for group in app.queues}
-        self._due: set[str] = set()
-        self._closing = False
+        self._turns: set[asyncio.Task[None]] = set()
+        self._due = {group: asyncio.Event() for group in app.queues}
+        self._away = False
 
     async def run(self) -> None:
-        """Keep leases alive and look for work now and then, until cancelled; then give all claims back."""
+        """Claim and serve until cancelled; then give all claims back."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._flusher.run(), name="flusher")
-                group.create_task(self._look(), name="serving-look")
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._flusher.run(), name="flusher")
+                for group in self._due:
+                    parts.create_task(self._keep_claiming(group), name=f"claims-{group}")
         finally:
             await self._close()
 
-    async def wake(self, group: str) -> None:
-        """Claim and serve what is due in a model group, while this worker has room."""
-        self._due.add(group)
-        if self._claiming[group].locked():
-            return  # whoever claims now sees `_due` and looks once more
-        async with self._claiming[group]:
-            while group in self._due and not self._closing:
-                self._due.discard(group)
+    def wake(self, group: str) -> None:
+        """Say that something may be due in a model group."""
+        self._due[group].set()
+
+    async def _keep_claiming(self, group: str) -> NoReturn:
+        due = self._due[group]
+        while True:
+            due.clear()
+            try:
                 await self._claim_all(group)
+                self._away = False
+            except Unavailable as error:
+                if not self._away:
+                    log.warning("claiming_unavailable", group=group, what=error.what)
+                self._away = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(due.wait(), LOOK_EVERY_S)
 
     async def _claim_all(self, group: str) -> None:
-        fair = self._app.queues[group]
-        while len(self._tasks) < self._app.settings.worker_slots and not self._closing:
-            claimed = await fair.claim()
+        while len(self._turns) < self._app.settings.worker_slots:
+            claimed = await self._claim(self._app.queues[group])
+            if claimed.claim:
+                self._begin(claimed.claim, group)
             for expired in claimed.expired:
                 await self._expire(expired)
             if claimed.claim is None:
                 return
-            task = asyncio.create_task(self._serve(claimed.claim, group), name=f"turn-{claimed.claim.turn_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+
+    async def _claim(self, fair: FairQueue) -> Claimed:
+        """Claim. A worker that is stopped meanwhile gives back what Redis has handed it already."""
+        claiming = asyncio.ensure_future(fair.claim())
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Unavailable):
+                if claim := (await claiming).claim:
+                    await fair.requeue(claim)
+            raise
+
+    def _begin(self, claim: Claim, group: str) -> None:
+        turn = asyncio.create_task(self._serve(claim, group), name=f"turn-{claim.turn_id}")
+        self._turns.add(turn)
+        turn.add_done_callback(self._ended)
+
+    def _ended(self, turn: "asyncio.Task[None]") -> None:
+        """There is room again: for the model that the turn belonged to, and for those that waited for this worker."""
+        self._turns.discard(turn)
+        for due in self._due.values():
+            due.set()
 
     async def _serve(self, claim: Claim, group: str) -> None:
         try:
@@ -70,51 +100,36 @@ class ServingPool:
         except Unavailable as error:
             # The turn's row is as it was: its lease expires and the sweeper brings it back.
             log.warning("serve_unavailable", turn=claim.turn_id, what=error.what)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             log.exception("serve_crashed", turn=claim.turn_id)
-            await self._fail_crashed(claim)
-        finally:
-            if not self._closing:
-                waker = asyncio.create_task(self._wake_quietly(group))
-                self._tasks.add(waker)
-                waker.add_done_callback(self._tasks.discard)
+            await self._fail_crashed(claim, group)
 
-    async def _wake_quietly(self, group: str) -> None:
-        try:
-            await self.wake(group)
-        except Unavailable as error:
-            log.warning("wake_unavailable", group=group, what=error.what)
-
-    async def _fail_crashed(self, claim: Claim) -> None:
+    async def _fail_crashed(self, claim: Claim, group: str) -> None:
         """A bug while serving: the person is told, the operator alerted by the log and the failed turn."""
         try:
-            async with self._app.db.transaction() as tx:
-                turn = await turns.find(tx, claim.turn_id)
-                closed = turn and await turn_close.failed(self._app, tx, turn, reason="internal error")
-            await turn_close.after(self._app, closed or None)
+            if await self._fail(claim.turn_id, "internal error", fence=claim.fence):
+                await self._app.queues[group].finish(claim, NOTHING_USED)
         except Exception:
             log.exception("fail_crashed_failed", turn=claim.turn_id)
 
     async def _expire(self, expired: Expired) -> None:
-        """Tell a person whose turn waited past its deadline."""
-        async with self._app.db.transaction() as tx:
-            turn = await turns.find(tx, expired.turn_id)
-            closed = turn and await turn_close.failed(self._app, tx, turn, reason="waited too long")
-        await turn_close.after(self._app, closed or None)
+        """Tell a person whose turn waited past its deadline; if Postgres is away the sweeper finds the turn."""
+        try:
+            await self._fail(expired.turn_id, "waited too long")
+        except Unavailable as error:
+            log.warning("expiry_untold", turn=expired.turn_id, what=error.what)
 
-    async def _look(self) -> None:
-        while True:
-            for group in self._app.queues:
-                await self._wake_quietly(group)
-            await asyncio.sleep(LOOK_EVERY_S)
+    async def _fail(self, turn_id: int, reason: str, *, fence: int | None = None) -> bool:
+        async with self._app.db.transaction() as tx:
+            turn = await turns.find(tx, turn_id)
+            closed = await turn_close.failed(self._app, tx, turn, reason=reason, fence=fence) if turn else None
+        await turn_close.after(self._app, closed)
+        return closed is not None
 
     async def _close(self) -> None:
-        self._closing = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        ending = list(self._turns)
+        for turn in ending:
+            turn.cancel()
+        if ending:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait(tasks, timeout=CLOSE_WITHIN_S)
+                await asyncio.wait(ending, timeout=CLOSE_WITHIN_S)

@@ -39,6 +39,7 @@ ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
 CLOSE_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 FINISH_STOPPED = "stopped"
+NOTHING_USED = QueueUsage(0, 0, 0)
 # Nobody counts characters: what fits into a question is said in steps of so many.
 CHARS_STEP = 500
 
@@ -62,8 +63,8 @@ class Generated:
     first_token_at: datetime | None
 
 
-async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: VllmClient) -> int:
-    """Answer the turn of a model group's `claim`; return how many further claims are worth trying.
+async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: VllmClient) -> None:
+    """Answer the turn of a model group's `claim` and give the claim back.
 
     Raises Unavailable only, for Redis or Postgres: the lease then expires and the sweeper brings the turn back.
 
@@ -76,7 +77,8 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
         await _give_back(app, fair, claim)
         raise
     if started is None:
-        return (await fair.finish(claim, QueueUsage(0, 0, 0))).wakeups
+        await fair.finish(claim, NOTHING_USED)
+        return
     turn = started.turn
     structlog.contextvars.bind_contextvars(turn=turn.id)
     meta = _meta(app, started)
@@ -86,14 +88,15 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
             usage = await _answer(app, started, stream, flusher, vllm)
     except _Again as again:
         log.warning("turn_again", attempts=turn.attempts, reason=again.reason)
-        return (await fair.requeue(claim)).wakeups
+        await fair.requeue(claim)
+        return
     except asyncio.CancelledError:
         await _give_back(app, fair, claim)
         raise
     finally:
         structlog.contextvars.unbind_contextvars("turn")
     spent = QueueUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
-    return (await fair.finish(claim, spent)).wakeups
+    await fair.finish(claim, spent)
 
 
 async def _give_back(app: App, fair: FairQueue, claim: Claim) -> None:
@@ -126,7 +129,7 @@ async def _start(app: App, claim: Claim) -> Started | None:
     return Started(turn, person, app.chat_model(turn.model), messages)
 
 
-def _meta(app: App, started: Started) -> PreviewMeta | None:
+def _meta(app: App, started: Started) -> PreviewMeta:
     turn, person = started.turn, started.person
     mode = preferences.of(person.settings, preview_default=app.settings.preview).preview
     return PreviewMeta(

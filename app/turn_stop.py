@@ -6,6 +6,7 @@ from app import turn_close
 from app.context import App
 from inference import turns
 from inference.queue.ticket import Cancelled
+from kit import signals
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -14,8 +15,8 @@ log = structlog.get_logger(__name__)
 async def stop(app: App, *, chat_id: int, turn_id: int | None = None) -> bool:
     """Stop the chat's open turn (`turn_id`: only that one); False when there is nothing to stop.
 
-    A waiting ticket is removed and its turn closed here. A running one is flagged; its worker keeps the text,
-    settles what was generated and answers within a second.
+    A waiting ticket is removed and its turn closed here. A running one is flagged and its worker told to look: it
+    keeps the text, settles what was generated and answers.
     """
     async with app.db.read() as connection:
         turn = await turns.find(connection, turn_id) if turn_id else await turns.open_of_chat(connection, chat_id)
@@ -27,6 +28,7 @@ async def stop(app: App, *, chat_id: int, turn_id: int | None = None) -> bool:
         found = Cancelled.UNKNOWN
     log.info("turn_stop", turn=turn.id, found=found.value)
     if found is Cancelled.FLAGGED:
+        await signals.send(app.redis, signals.STOPS)
         return True
     async with app.db.transaction() as tx:
         # If a worker took the turn a moment ago its fence is newer than what we read; then its lease decides.

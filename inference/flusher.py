@@ -1,14 +1,15 @@
 """The flusher: one a worker, it writes all streams' text, renewals and charges in one pipeline every FLUSH_S.
 
 A stream's first text goes at once, on a pipeline of its own. The answers of the renewals tell which streams were
-stopped by their person or belong to another worker now; those streams' tasks are interrupted.
+stopped by their person or belong to another worker now; those streams' tasks are interrupted. Whoever flags a stop
+signals it, and all leases are renewed at once.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from redis.asyncio import Redis
@@ -17,13 +18,15 @@ from redis.exceptions import RedisError
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim, Renewal
 from inference.streams import PreviewMeta, PreviewWriter
+from kit import signals
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
 FLUSH_S = 0.15
-# A renewal costs a script call and tells of a stop; every third flush keeps a stop within half a second.
-RENEW_EVERY_FLUSHES = 3
+# A renewal costs a script call. Once a second is often enough for the lease, the charges and a stop whose signal was
+# lost.
+RENEW_EVERY_S = 1.0
 
 
 @dataclass(eq=False)
@@ -32,13 +35,14 @@ class Stream:
 
     claim: Claim
     queue: FairQueue
-    meta: PreviewMeta | None
+    meta: PreviewMeta
     task: "asyncio.Task[Any]"
     parts: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
     sent_chars: int = 0
     output_tokens: int = 0
     began: bool = False
+    opening: bool = False
     cancelled: bool = False
     lost: bool = False
     interruptible: bool = True
@@ -72,10 +76,11 @@ class Flusher:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._streams: dict[int, Stream] = {}
-        self._flushes = 0
+        self._stops = signals.Listener(redis, [signals.STOPS])
+        self._renewed_at = 0.0
 
     @contextlib.contextmanager
-    def stream(self, claim: Claim, queue: FairQueue, meta: PreviewMeta | None) -> Iterator[Stream]:
+    def stream(self, claim: Claim, queue: FairQueue, meta: PreviewMeta) -> Iterator[Stream]:
         """Register a stream for the current task for as long as the block runs."""
         task = asyncio.current_task()
         assert task is not None
@@ -90,34 +95,53 @@ class Flusher:
 
     async def run(self) -> None:
         """Flush until cancelled."""
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._stops.run(), name="stops-listener")
+            parts.create_task(self._keep_flushing(), name="flusher")
+
+    async def _keep_flushing(self) -> NoReturn:
+        stop = self._stops.events[signals.STOPS]
         while True:
-            await asyncio.sleep(FLUSH_S)
-            if self._streams:
-                try:
-                    await self._flush()
-                except (RedisError, OSError, Unavailable) as error:
-                    # Text stays in `unsent` and leases live on for some seconds: the next flush brings both.
-                    log.warning("flush_failed", error=type(error).__name__, streams=len(self._streams))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), FLUSH_S)
+            if not self._streams:
+                stop.clear()
+                continue
+            now = asyncio.get_running_loop().time()
+            renew = stop.is_set() or now - self._renewed_at >= RENEW_EVERY_S
+            stop.clear()
+            try:
+                await self._flush(list(self._streams.values()), renew=renew)
+            except (RedisError, OSError, Unavailable) as error:
+                # Text stays in `unsent` and leases live on for some seconds: the next flush brings both.
+                log.warning("flush_failed", error=type(error).__name__, streams=len(self._streams))
+                await asyncio.sleep(FLUSH_S)
+            else:
+                if renew:
+                    self._renewed_at = now
 
     async def first(self, stream: Stream) -> None:
         """Write a stream's first text now; a Redis that is away costs the preview only."""
+        stream.opening = True
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                sent = self._add_text(pipe, stream)
-                if sent:
+                if sent := self._add_text(pipe, stream):
                     await pipe.execute()
                     self._mark_sent(stream, sent)
         except (RedisError, OSError) as error:
             log.warning("first_text_unsent", turn=stream.claim.turn_id, error=type(error).__name__)
+        finally:
+            stream.opening = False
 
-    async def _flush(self) -> None:
-        self._flushes += 1
-        streams = list(self._streams.values())
-        renewing = streams if self._flushes % RENEW_EVERY_FLUSHES == 0 else []
+    async def _flush(self, streams: list[Stream], *, renew: bool) -> None:
+        renewing = streams if renew else []
         async with self._redis.pipeline(transaction=False) as pipe:
             for stream in renewing:
                 stream.queue.add_renew(pipe, stream.claim, stream.output_tokens)
-            texts = [(stream, sent) for stream in streams if (sent := self._add_text(pipe, stream))]
+            # A stream whose first text is on its way must not have it counted twice.
+            texts = [
+                (stream, sent) for stream in streams if not stream.opening and (sent := self._add_text(pipe, stream))
+            ]
             if not renewing and not texts:
                 return
             replies = await pipe.execute(raise_on_error=False)
@@ -146,7 +170,7 @@ class Flusher:
     @staticmethod
     def _add_text(pipe: Any, stream: Stream) -> int:
         """Add what is unsent to the pipeline; return how many pieces, 0 for nothing."""
-        if not stream.unsent or stream.meta is None:
+        if not stream.unsent:
             return 0
         text = "".join(stream.unsent)
         turn_id, fence = stream.claim.turn_id, stream.claim.fence
