@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 
 from cli.embedded import Postgres, Valkey, prepare_data_dir, server_owner
-from cli.up import READY_FD_ENV, ensure_database
+from cli.readiness import READY_FD_ENV
+from cli.up import create_database, ensure_database
 
 START_S = 60.0
 STOP_S = 5.0
@@ -61,6 +62,7 @@ async def running(plans: str, *, model_arguments: tuple[str, ...] = (), slots: i
         try:
             postgres.start()
             valkey.start()
+            await create_database(postgres)
             await ensure_database(postgres.url())
             telegram, model, http = free_port(), free_port(), free_port()
             stack.telegram_url, stack.model_url = f"http://127.0.0.1:{telegram}", f"http://127.0.0.1:{model}"

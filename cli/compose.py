@@ -12,7 +12,7 @@ from billing import catalog
 from inference import models
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import QueueConfig
-from kit import redis, stamp
+from kit import migrate, redis, stamp
 from kit.clock import Clock
 from kit.db import Database
 from kit.errors import Misconfigured
@@ -65,6 +65,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     clock = Clock()
     try:
         await _prepare(db, settings, plans, clock)
+        await redis.check(client)
         queues = {model.id: FairQueue(client, model.id, queue_config(model)) for model in known.of("chat")}
         yield App(
             settings=settings,
@@ -82,7 +83,10 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
 
 
 async def _prepare(db: Database, settings: Settings, plans: catalog.Catalog, clock: Clock) -> None:
-    """Check the stamp, set the clock, publish what is sold."""
+    """Check migrations and stamp, set the clock, publish what is sold."""
+    waiting = await migrate.pending(db)
+    if waiting:
+        raise Misconfigured(f"the database lacks {len(waiting)} migrations: run `forma migrate`")
     async with db.transaction() as tx:
         await stamp.claim(tx, kind=stamp.kind_of(settings.bot_id), now=clock.now())
         clock.offset = await stamp.clock_offset(tx)

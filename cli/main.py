@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from kit import settings as settings_module
-from kit.errors import FormaError, Misconfigured
+from kit.errors import FormaError, Misconfigured, Unavailable
 from kit.settings import Settings
 
 
@@ -31,14 +31,29 @@ def main(argv: list[str] | None = None) -> None:
         configure_logs(process=arguments.command, level=chosen.log_level, format=chosen.log_format)
         code = _run(_COMMANDS[arguments.command][0](chosen))
     except Misconfigured as error:
-        print(f"forma: {error}", file=sys.stderr)
+        _say(str(error))
         sys.exit(os.EX_CONFIG)
+    except Unavailable as error:
+        _say(_AWAY.get(error.what, "{}").format(error.detail))
+        sys.exit(1)
     except FormaError as error:
-        print(f"forma: {' '.join(str(part) for part in error.args)}", file=sys.stderr)
+        _say(" ".join(str(part) for part in error.args))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(code or 0)
+
+
+def _say(words: str) -> None:
+    """Say what is wrong, one line each; nothing where a child process has said it already."""
+    for line in filter(None, words.splitlines()):
+        print(f"forma: {line}", file=sys.stderr)
+
+
+_AWAY = {
+    "postgres": "FORMA_DATABASE_URL: PostgreSQL does not answer ({}): is it running, and is the address right?",
+    "redis": "FORMA_REDIS_URL: Redis does not answer ({}): is it running, and is the address right?",
+}
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int | None:
@@ -58,7 +73,7 @@ def _process(name: str) -> Callable[[Settings], Coroutine[Any, Any, None]]:
     async def run(chosen: Settings) -> None:
         from cli import processes
         from cli.compose import open_app
-        from cli.up import say_ready
+        from cli.readiness import say_ready
 
         runner: Callable[..., Awaitable[None]] = getattr(processes, f"run_{name}")
         stop = asyncio.Event()

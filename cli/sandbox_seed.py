@@ -10,6 +10,7 @@ import structlog
 
 from kit import stamp
 from kit.db import Database
+from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ async def follow_sandbox_clock(url: str, database_url: str) -> None:
                         async with db.transaction() as tx:
                             await stamp.set_clock_offset(tx, timedelta(seconds=offset_s))
                         last = offset_s
-                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                except (aiohttp.ClientError, OSError, TimeoutError, Unavailable) as error:
                     log.debug("sandbox_clock_unreadable", error=type(error).__name__)
                 await asyncio.sleep(CLOCK_EVERY_S)
     finally:

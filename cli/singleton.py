@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,14 +32,15 @@ class Singleton:
         self._stack = contextlib.AsyncExitStack()
         self._connection: AsyncConnection | None = None
 
-    async def acquire(self, stop: asyncio.Event) -> bool:
-        """Wait as standby until the lock is ours; False when `stop` came first."""
+    async def acquire(self, stop: asyncio.Event, standby: Callable[[], None]) -> bool:
+        """Wait until the lock is ours; False when `stop` came first. `standby` is called when it is another's."""
         waiting = False
         while not stop.is_set():
             if await self._try():
                 return True
             if not waiting:
                 log.info("standby")
+                standby()
             waiting = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), STANDBY_LOOK_S)

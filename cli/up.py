@@ -1,183 +1,201 @@
 """`forma up`: everything in one terminal — embedded servers, sandbox, bot, worker, web — and its orderly end.
 
-One process a part. A part that dies is started again after a growing pause; Ctrl-C ends all of them within
-STOP_WITHIN_S, the servers last.
+What can be known to be wrong is said before anything starts: a second start on the same data, a taken port, a mistake
+in plans.toml or models.toml. What does not need one another starts together.
 """
 
 import asyncio
 import contextlib
 import fcntl
-import http
 import os
 import signal
 import socket
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
-import structlog
-from sqlalchemy.exc import DBAPIError
 
+from billing import catalog
 from cli import compose, greeting
-from cli.embedded import Postgres, Valkey, default_data_dir, die_with_parent, prepare_data_dir, server_owner
+from cli.embedded import Postgres, Valkey, default_data_dir, prepare_data_dir, server_owner
+from cli.greeting import ModelState
 from cli.sandbox_seed import SandboxSeed, follow_sandbox_clock, seed
+from cli.supervisor import Stage, Stopped, Supervisor
 from inference import models
-from kit import migrate
+from kit import migrate, redis, stamp
+from kit.clock import Clock
 from kit.db import Database
-from kit.errors import Misconfigured, Unavailable
+from kit.errors import Misconfigured
 from kit.observability import MULTIPROCESS_ENV, clear_metrics_dir
 from kit.settings import Settings
 
-log = structlog.get_logger(__name__)
-
-READY_FD_ENV = "FORMA_READY_FD"
-READY_TIMEOUT_S = 60.0
-STOP_WITHIN_S = 3.5
-RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0
-# A part that lived this long has earned a quick restart again.
-STEADY_S = 60.0
-HEALTH_EVERY_S = 0.05
 DATABASE = "forma"
+LOCK_FILE = "up.lock"
 
 
-@dataclass
-class Part:
-    """One child process: its command line and how it fares."""
+@dataclass(frozen=True)
+class Plan:
+    """What one `forma up` will run, known before anything is started."""
 
-    name: str
-    arguments: list[str]
-    environment: dict[str, str]
-    process: asyncio.subprocess.Process | None = None
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    failures: int = 0
-    health_url: str = ""
-
-
-class Supervisor:
-    """Owns the child processes of one `forma up`."""
-
-    def __init__(self, stop: asyncio.Event) -> None:
-        self._stop = stop
-        self._parts: list[Part] = []
-        self._keepers: list[asyncio.Task[None]] = []
-
-    async def start(
-        self, name: str, arguments: list[str], environment: dict[str, str], *, health_url: str = ""
-    ) -> Part:
-        """Start a part and keep it running; returns when it is ready. Raises Unavailable.
-
-        Forma's own parts say so (say_ready); the sandbox knows nothing of us and is asked at `health_url`.
-        """
-        part = Part(name, arguments, environment, health_url=health_url)
-        self._parts.append(part)
-        self._keepers.append(asyncio.create_task(self._keep(part), name=f"keep-{name}"))
-        ready = asyncio.ensure_future(part.ready.wait())
-        stopped = asyncio.ensure_future(self._stop.wait())
-        done, _ = await asyncio.wait(
-            {ready, stopped, self._keepers[-1]}, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        for waiter in (ready, stopped):
-            waiter.cancel()
-        if not done or (self._keepers[-1] in done and not self._stop.is_set()):
-            raise Unavailable(name, "did not start; its own words are above")
-        return part
-
-    async def _keep(self, part: Part) -> None:
-        while not self._stop.is_set():
-            began = time.monotonic()
-            code = await self._run(part)
-            if self._stop.is_set():
-                return
-            if code == os.EX_CONFIG:
-                return  # it said what is wrong; trying again would say it again
-            part.failures = 0 if time.monotonic() - began > STEADY_S else part.failures + 1
-            pause_s = min(RESTART_FIRST_S * 2 ** max(part.failures - 1, 0), RESTART_MAX_S)
-            log.warning("part_restarts", part=part.name, code=code, pause_s=pause_s)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause_s)
-
-    async def _run(self, part: Part) -> int:
-        read_fd, write_fd = os.pipe()
-        try:
-            part.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *part.arguments,
-                env={**os.environ, **part.environment, READY_FD_ENV: str(write_fd)},
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(write_fd,),
-                start_new_session=True,
-                preexec_fn=lambda: die_with_parent(signal.SIGTERM),
-            )
-        finally:
-            os.close(write_fd)
-        watcher = asyncio.create_task(
-            _until_healthy(part.health_url, part.ready) if part.health_url else _until_ready(read_fd, part.ready)
-        )
-        code = await part.process.wait()
-        watcher.cancel()
-        return code
-
-    async def end(self) -> None:
-        """Stop every part: SIGTERM, then SIGKILL for what is left after STOP_WITHIN_S."""
-        self._stop.set()
-        living = [part.process for part in self._parts if part.process and part.process.returncode is None]
-        for process in living:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        if living:
-            await asyncio.wait([asyncio.ensure_future(p.wait()) for p in living], timeout=STOP_WITHIN_S)
-        for process in living:
-            if process.returncode is None:
-                log.warning("part_killed", pid=process.pid)
-                process.kill()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+    settings: Settings
+    data_dir: Path
+    sandbox: bool
+    model: ModelState
 
     @property
-    def pids(self) -> dict[str, int]:
-        """The process ids of the parts that run now."""
-        return {part.name: part.process.pid for part in self._parts if part.process}
+    def telegram_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.sandbox_port}"
+
+    @property
+    def model_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.sandbox_model_port}"
 
 
-async def _until_ready(read_fd: int, ready: asyncio.Event) -> None:
+async def up(settings: Settings) -> None:
+    """Run Forma until SIGINT, SIGTERM or SIGHUP."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_fd, "rb", buffering=0)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(signum, stop.set)
+    data_dir = data_dir_of(settings)
+    prepare_data_dir(data_dir, None if settings.database_url and settings.redis_url else server_owner())
+    with _only_one(data_dir):
+        plan = await _plan(settings, data_dir)
+        supervisor = Supervisor(stop)
+        with contextlib.suppress(Stopped):
+            try:
+                await _serve(plan, supervisor, stop)
+            finally:
+                await supervisor.end()
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print("Forma has stopped.", flush=True)
+
+
+def data_dir_of(settings: Settings) -> Path:
+    """Return where the embedded servers and the sandbox keep their data."""
+    return (settings.data_dir or default_data_dir()).expanduser().resolve()
+
+
+async def _plan(settings: Settings, data_dir: Path) -> Plan:
+    """Look at all that can be known beforehand. Raises Misconfigured that names setting or line."""
+    known = compose.load_models(settings)
+    catalog.load(settings.plans_file)
+    sandbox = not settings.bot_id
+    check_port("FORMA_HTTP_PORT", settings.http_host, settings.http_port)
+    if sandbox:
+        check_port("FORMA_SANDBOX_PORT", "127.0.0.1", settings.sandbox_port)
+    model = await _model_state(settings, known, sandbox=sandbox)
+    if model.simulated:
+        check_port("FORMA_SANDBOX_MODEL_PORT", "127.0.0.1", settings.sandbox_model_port)
+    return Plan(settings, data_dir, sandbox, model)
+
+
+async def _serve(plan: Plan, supervisor: Supervisor, stop: asyncio.Event) -> None:
+    """Start everything, say so, and wait for the stop."""
+    environment: dict[str, str] = {}
+    forma_parts = asyncio.Event()
+    seeded: SandboxSeed | None = None
+
+    async def outside() -> None:
+        nonlocal seeded
+        if plan.sandbox:
+            seeded = await _start_telegram(supervisor, plan)
+            if not plan.settings.admin_chat_id:
+                environment["FORMA_ADMIN_CHAT_ID"] = str(seeded.admin_chat_id)
+        # Also without the sandbox: the bot comes after the servers, and alone knows Telegram.
+        await forma_parts.wait()
+        await supervisor.start("bot", ["-m", "cli", "bot"], environment)
+
+    async def inside() -> None:
+        environment.update(await _start_servers(supervisor, plan))
+        await ensure_database(environment["FORMA_DATABASE_URL"], kind=stamp.kind_of(plan.settings.bot_id))
+        metrics_dir = plan.data_dir / "metrics"
+        clear_metrics_dir(metrics_dir)
+        environment[MULTIPROCESS_ENV] = str(metrics_dir)
+        if plan.model.simulated:
+            environment.update(FORMA_MODEL_URL=plan.model_url, FORMA_MODEL_NAME=compose.SANDBOX_MODEL)
+        forma_parts.set()
+        await _all(*(supervisor.start(name, ["-m", "cli", name], environment) for name in ("worker", "web")))
+
+    await _all(outside(), inside(), _start_model(supervisor, plan))
+    print(greeting.screen(plan.settings, data_dir=plan.data_dir, seeded=seeded, model=plan.model), flush=True)
+    follower = asyncio.create_task(
+        follow_sandbox_clock(seeded.url, environment["FORMA_DATABASE_URL"]) if seeded else asyncio.sleep(0)
     )
+    await stop.wait()
+    follower.cancel()
+
+
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    """Run everything at once; the first error ends the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
-        if await reader.readline():
-            ready.set()
+        await asyncio.gather(*tasks)
     finally:
-        transport.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until_healthy(url: str, ready: asyncio.Event) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEALTH_EVERY_S * 20)) as session:
-        while not ready.is_set():
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with session.get(url) as response:
-                    if response.status == http.HTTPStatus.OK:
-                        ready.set()
-                        return
-            await asyncio.sleep(HEALTH_EVERY_S)
+async def _start_servers(supervisor: Supervisor, plan: Plan) -> dict[str, str]:
+    """Start what no URL names; return the URLs as environment variables for the parts."""
+    settings = plan.settings
+    owner = server_owner() if not (settings.database_url and settings.redis_url) else None
+    postgres = Postgres(plan.data_dir, owner) if not settings.database_url else None
+    valkey = Valkey(plan.data_dir, owner) if not settings.redis_url else None
+    if not valkey:
+        await check_redis(settings.redis_url)
+    await _all(*(supervisor.start_server(server) for server in (postgres, valkey) if server))
+    if postgres:
+        await create_database(postgres)
+    return {
+        "FORMA_DATABASE_URL": postgres.url(DATABASE) if postgres else settings.database_url,
+        "FORMA_REDIS_URL": valkey.url() if valkey else settings.redis_url,
+    }
 
 
-def say_ready() -> None:
-    """Tell the supervisor, if there is one, that this process does its work now."""
-    fd = os.environ.pop(READY_FD_ENV, "")
-    if fd:
-        with contextlib.suppress(OSError):
-            os.write(int(fd), b"ready\n")
-            os.close(int(fd))
+async def _start_telegram(supervisor: Supervisor, plan: Plan) -> SandboxSeed:
+    """Start the simulated Telegram with its persons and the admin group."""
+    port, keep = str(plan.settings.sandbox_port), str(plan.data_dir / "sandbox")
+    await supervisor.start(
+        "telegram",
+        ["-m", "sandbox", "telegram", "--port", port, "--data", keep],
+        {},
+        stage=Stage.SIMULATION,
+        health_url=f"{plan.telegram_url}/_control/health",
+    )
+    return await seed(plan.telegram_url, model_simulated=plan.model.simulated)
+
+
+async def _start_model(supervisor: Supervisor, plan: Plan) -> None:
+    if plan.model.simulated:
+        await supervisor.start(
+            "model",
+            ["-m", "sandbox", "model", "--port", str(plan.settings.sandbox_model_port)],
+            {},
+            stage=Stage.SIMULATION,
+            health_url=f"{plan.model_url}/health",
+        )
+
+
+async def _model_state(settings: Settings, known: models.Models, *, sandbox: bool) -> ModelState:
+    """Ask the chat models' servers; the simulated one stands in when none answers and FORMA_MODEL_URL names none."""
+    problems: list[str] = []
+    async with aiohttp.ClientSession() as session:
+        probes = await asyncio.gather(*(models.probe(model, session) for model in known.of("chat")))
+    for probe in probes:
+        problems += probe.problems
+    reachable = any(probe.reachable for probe in probes)
+    simulated = sandbox and not reachable and not settings.model_url
+    return ModelState(simulated, tuple(model.name for model in known.of("chat")), () if simulated else tuple(problems))
 
 
 @contextlib.contextmanager
 def _only_one(data_dir: Path) -> Iterator[None]:
-    path = data_dir / "up.lock"
+    path = data_dir / LOCK_FILE
     with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,46 +211,18 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def embedded_servers(settings: Settings, data_dir: Path) -> Iterator[dict[str, str]]:
-    """Run what no URL names; yields the URLs as environment variables for the parts."""
-    owner = server_owner() if not (settings.database_url and settings.redis_url) else None
-    data_dir = prepare_data_dir(data_dir, owner)
-    postgres = Postgres(data_dir, owner) if not settings.database_url else None
-    valkey = Valkey(data_dir, owner) if not settings.redis_url else None
+async def check_redis(url: str) -> None:
+    """Raise Unavailable or Misconfigured when the operator's own Redis cannot be used."""
+    client = redis.connect(url)
     try:
-        if postgres:
-            postgres.start()
-        if valkey:
-            valkey.start()
-        yield {
-            "FORMA_DATABASE_URL": postgres.url(DATABASE) if postgres else settings.database_url,
-            "FORMA_REDIS_URL": valkey.url() if valkey else settings.redis_url,
-        }
+        await redis.check(client)
     finally:
-        if valkey:
-            valkey.stop()
-        if postgres:
-            postgres.stop()
+        await client.aclose()
 
 
-async def ensure_database(url: str) -> None:
-    """Create the embedded server's database on first use, then migrate it. Raises Unavailable."""
-    try:
-        if "host=" in url:  # only the embedded server, reached by its socket, is ours to create databases on
-            await _create_database(url.replace("postgresql+asyncpg://", "postgresql://"))
-        db = Database(url)
-        try:
-            await migrate.upgrade(db)
-        finally:
-            await db.close()
-    except (OSError, asyncpg.PostgresError, DBAPIError) as error:
-        words = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise Unavailable("postgres", words or type(error).__name__) from error
-
-
-async def _create_database(url: str) -> None:
-    admin = await asyncpg.connect(url.replace(f"/{DATABASE}?", "/postgres?"))
+async def create_database(postgres: Postgres) -> None:
+    """Make Forma's database in an embedded server, unless it is there."""
+    admin = await asyncpg.connect(postgres.url("postgres"))
     try:
         if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await admin.execute(f"CREATE DATABASE {DATABASE}")
@@ -240,93 +230,30 @@ async def _create_database(url: str) -> None:
         await admin.close()
 
 
+async def ensure_database(url: str, *, kind: str = "") -> None:
+    """Migrate a database and, with `kind`, stamp it. Raises Unavailable, and Misconfigured for another's stamp."""
+    db = Database(url, pool_size=1)
+    try:
+        await migrate.upgrade(db)
+        if kind:
+            async with db.transaction() as tx:
+                await stamp.claim(tx, kind=kind, now=Clock().now())
+    finally:
+        await db.close()
+
+
 def check_port(name: str, host: str, port: int) -> None:
     """Raise Misconfigured that names the setting when a port cannot be listened on."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise Misconfigured(f"{name.replace('_PORT', '_HOST')}: {host} is no address here ({error})") from None
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as error:
-            raise Misconfigured(f"{name}: port {port} on {host} is taken ({error.strerror}); set another") from None
-
-
-async def model_environment(settings: Settings, *, sandbox: bool) -> tuple[dict[str, str], bool]:
-    """Return the parts' model settings, and whether the sandbox's model server must run.
-
-    It does in the sandbox when no model is named by FORMA_MODEL_URL and nothing in models.toml can be reached.
-    """
-    if settings.model_url or not sandbox:
-        return {}, False
-    known = compose.load_models(settings)
-    async with aiohttp.ClientSession() as session:
-        for model in known.of("chat"):
-            if (await models.probe(model, session)).reachable:
-                return {}, False
-    url = f"http://127.0.0.1:{settings.sandbox_model_port}"
-    return {"FORMA_MODEL_URL": url, "FORMA_MODEL_NAME": compose.SANDBOX_MODEL}, True
-
-
-async def up(settings: Settings) -> None:
-    """Run Forma until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
-    data_dir = (settings.data_dir or default_data_dir()).expanduser().resolve()
-    sandbox = not settings.bot_id
-    check_port("FORMA_HTTP_PORT", settings.http_host, settings.http_port)
-    if sandbox:
-        check_port("FORMA_SANDBOX_PORT", "127.0.0.1", settings.sandbox_port)
-    prepare_data_dir(data_dir, None if settings.database_url and settings.redis_url else server_owner())
-    with _only_one(data_dir), embedded_servers(settings, data_dir) as urls:
-        await ensure_database(urls["FORMA_DATABASE_URL"])
-        metrics_dir = data_dir / "metrics"
-        clear_metrics_dir(metrics_dir)
-        environment = {**urls, MULTIPROCESS_ENV: str(metrics_dir)}
-        supervisor = Supervisor(stop)
-        try:
-            seeded = await _start_sandbox(supervisor, settings, data_dir, environment) if sandbox else None
-            for name in ("bot", "worker", "web"):
-                if not stop.is_set():
-                    await supervisor.start(name, ["-m", "cli", name], environment)
-            if stop.is_set():
-                return
-            print(greeting.screen(settings, data_dir=data_dir, seeded=seeded), flush=True)
-            follower = asyncio.create_task(
-                follow_sandbox_clock(seeded.url, urls["FORMA_DATABASE_URL"]) if seeded else asyncio.sleep(0)
-            )
-            await stop.wait()
-            follower.cancel()
-        finally:
-            await supervisor.end()
-    print("Forma has stopped.", flush=True)
-
-
-async def _start_sandbox(
-    supervisor: Supervisor, settings: Settings, data_dir: Path, environment: dict[str, str]
-) -> SandboxSeed:
-    """Start the simulated Telegram, and the simulated model server if no model answers; seed persons and group."""
-    port = str(settings.sandbox_port)
-    keep = str(data_dir / "sandbox")
-    url = f"http://127.0.0.1:{port}"
-    await supervisor.start(
-        "telegram",
-        ["-m", "sandbox", "telegram", "--port", port, "--data", keep],
-        {},
-        health_url=f"{url}/_control/health",
-    )
-    model_settings, simulated = await model_environment(settings, sandbox=True)
-    if simulated:
-        check_port("FORMA_SANDBOX_MODEL_PORT", "127.0.0.1", settings.sandbox_model_port)
-        model_port = str(settings.sandbox_model_port)
-        await supervisor.start(
-            "model",
-            ["-m", "sandbox", "model", "--port", model_port],
-            {},
-            health_url=f"http://127.0.0.1:{model_port}/health",
-        )
-    environment |= model_settings
-    seeded = await seed(url, model_simulated=simulated)
-    if not settings.admin_chat_id:
-        environment["FORMA_ADMIN_CHAT_ID"] = str(seeded.admin_chat_id)
-    return seeded
+            raise Misconfigured(
+                f"{name}: port {port} on {host} cannot be used ({error.strerror}); set another"
+            ) from None

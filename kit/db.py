@@ -4,9 +4,11 @@
 no transaction reads through `read()`, which saves the BEGIN and COMMIT round trips.
 
 A Postgres that is away, or that cut the connection, is Unavailable('postgres'). Whether a COMMIT that was cut went
-through is not known: what is tried again must find that out by itself.
+through is not known: what is tried again must find that out by itself. One that refuses the user, the password or
+the database's name is Misconfigured.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -18,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from kit.errors import Unavailable
+from kit.errors import Misconfigured, Unavailable
 
 POOL_SIZE = 12
 POOL_OVERFLOW_MAX = 8
@@ -95,10 +97,19 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def bare(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection whose user begins and commits, as migrations do. Raises Unavailable, Misconfigured."""
+        with _loss_is_unavailable():
+            async with self._connected(self.engine) as connection:
+                yield connection
+
+    @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
         try:
             await connection.start()
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+            raise Misconfigured(f"FORMA_DATABASE_URL: PostgreSQL refuses it: {error}") from error
         except (OSError, PoolTimeoutError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
             raise Unavailable("postgres", type(error).__name__) from error
         try:
@@ -125,13 +136,13 @@ def _loss_is_unavailable() -> Iterator[None]:
         if error.connection_invalidated or state.startswith(_LOST_STATES):
             raise Unavailable("postgres", type(error.orig).__name__) from error
         if state.startswith(_REFUSED_STATES):
-            raise Unavailable("postgres", str(error.orig)) from error
+            raise Misconfigured(f"FORMA_DATABASE_URL: PostgreSQL refuses it: {error.orig}") from error
         raise
 
 
 def _asyncpg_url(url: str) -> str:
-    """Accept the URL forms that people paste (`postgres://`, `postgresql://`) and name the driver."""
+    """Accept the URL forms that people paste (`postgres://`, `?sslmode=`) and name the driver as SQLAlchemy does."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme in {"postgres", "postgresql"}:
-        return f"postgresql+asyncpg://{rest}"
-    return url
+        url = f"postgresql+asyncpg://{rest}"
+    return re.sub(r"(?<=[?&])sslmode=", "ssl=", url)

@@ -3,7 +3,10 @@
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from kit.errors import Misconfigured, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
 # Longer than any script or blocking read of ours; a Redis that hangs must not hang the caller for ever.
@@ -24,3 +27,13 @@ def connect(url: str) -> Redis:
         retry_on_error=[RedisConnectionError],
     )
     return client
+
+
+async def check(client: Redis) -> None:
+    """Raise Unavailable when Redis does not answer, Misconfigured when it refuses who we are."""
+    try:
+        await client.ping()
+    except (AuthenticationError, NoPermissionError) as error:
+        raise Misconfigured(f"FORMA_REDIS_URL: Redis refuses it: {error}") from error
+    except (RedisError, OSError) as error:
+        raise Unavailable("redis", type(error).__name__) from error
