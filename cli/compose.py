@@ -45,9 +45,7 @@ def telegram(settings: Settings) -> TelegramAddress:
 def load_models(settings: Settings) -> models.Models:
     """Return the models of FORMA_MODEL_URL, or those of models.toml. Raises Misconfigured."""
     if settings.model_url:
-        return models.single_model(
-            settings.model_url, settings.model_name or SANDBOX_MODEL, settings.model_key.get_secret_value()
-        )
+        return models.single_model(settings.model_url, settings.model_name, settings.model_key.get_secret_value())
     return models.load(settings.models_file)
 
 

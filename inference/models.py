@@ -116,10 +116,7 @@ class Models:
 
 
 def single_model(url: str, name: str, key: str = "") -> Models:
-    """FORMA_MODEL_URL, FORMA_MODEL_NAME and FORMA_MODEL_KEY as the only, chat, entry, with default prices and slots.
-
-    An empty name is filled by the caller from `probe`, which tells what the server serves.
-    """
+    """FORMA_MODEL_URL, FORMA_MODEL_NAME and FORMA_MODEL_KEY as the only, chat, entry, with default prices and slots."""
     model = Model(id="chat", purpose="chat", name=name, replicas=(Replica(_without_v1(url), key),))
     return Models(MappingProxyType({model.id: model}))
 

@@ -106,6 +106,12 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _model_has_a_name(self) -> Self:
+        if bool(self.model_url) != bool(self.model_name):
+            raise ValueError("FORMA_MODEL_URL and FORMA_MODEL_NAME belong together: set both or neither")
+        return self
+
     @cached_property
     def bot_id(self) -> int:
         """Telegram's id of the bot, the part of its token before the colon; 0 without a token."""

@@ -106,6 +106,7 @@ async def test_a_sound_set_up_has_nothing_to_mend(setup: Setup, database_url: st
         ({"redis_url": "redis://127.0.0.1:9/0"}, "Connection refused", "is it running"),
         ({"redis_url": "nonsense"}, "FORMA_REDIS_URL", "redis://"),
         ({"database_url": "postgresql://forma@127.0.0.1:9/forma"}, "ConnectionRefusedError", "is it running"),
+        ({"model_name": None}, "FORMA_MODEL_NAME", "set both or neither"),
         ({"telegram_proxy": "nonsense"}, "FORMA_TELEGRAM_PROXY", "socks5://"),
         ({"admin_chat_id": 77}, "FORMA_ADMIN_CHAT_ID", "negative"),
         ({"database_url": "nonsense"}, "FORMA_DATABASE_URL", "postgresql://"),
