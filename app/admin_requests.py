@@ -1,5 +1,6 @@
 """Commands of the operator that must be confirmed: what was asked, by whom, and what became of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,8 +66,10 @@ async def ask(
     return row_id
 
 
-async def resolve(tx: AsyncConnection, request_id: int, *, actor_id: int, confirmed: bool, now: datetime) -> Request:
-    """Resolve a request once, in the transaction of its effect. Raises RequestGone, RequestOfAnother."""
+async def resolve(
+    tx: AsyncConnection, request_id: int, *, actors: Collection[int], confirmed: bool, now: datetime
+) -> Request:
+    """Resolve a request of one of `actors` once, with its effect. Raises RequestGone, RequestOfAnother."""
     row = (
         await tx.execute(
             sa.select(admin_requests)
@@ -76,7 +79,7 @@ async def resolve(tx: AsyncConnection, request_id: int, *, actor_id: int, confir
     ).one_or_none()
     if row is None or (confirmed and now - row.created_at > CONFIRM_WITHIN):
         raise RequestGone
-    if row.actor_id != actor_id:
+    if row.actor_id not in actors:
         raise RequestOfAnother
     await tx.execute(
         sa.update(admin_requests).where(admin_requests.c.id == request_id).values(resolved_at=now, confirmed=confirmed)

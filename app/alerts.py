@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
-from kit import outbox
+from kit import chats, outbox
 
 
 async def alert(
@@ -18,7 +18,7 @@ async def alert(
     await outbox.add(
         tx,
         kind=outbox.ALERT,
-        chat_id=app.settings.admin_chat_id,
+        chat_id=await chats.current_id(tx, app.settings.admin_chat_id),
         payload={"notice": key, "args": args},
         dedup_key=dedup_key,
         now=now,

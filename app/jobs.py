@@ -1,5 +1,8 @@
 """The arq functions: wake-ups and schedules. Each may run more than once, and each could be lost without harm."""
 
+import contextlib
+import functools
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -10,8 +13,13 @@ from app.context import App
 from app.serving import ServingPool
 from app.turn_accept import queue
 from inference import turns
+from kit import ids
+from kit.errors import Unavailable
+from kit.observability import jobs_total
 
 log = structlog.get_logger(__name__)
+
+Job = Callable[..., Coroutine[Any, Any, None]]
 
 SWEEP_EVERY_S = 5
 
@@ -37,9 +45,16 @@ async def sweep(ctx: dict[str, Any]) -> None:
 
 
 async def every_minute(ctx: dict[str, Any]) -> None:
-    """Periods and lots that have ended; what the operator must hear of."""
+    """Periods and lots that have ended."""
     await housekeeping.minute(ctx["app"])
-    await watch.look(ctx["app"])
+
+
+async def look(ctx: dict[str, Any]) -> None:
+    """What the operator must hear of."""
+    app: App = ctx["app"]
+    await watch.look(app)
+    for name in FREQUENT:
+        await watch.job_done(app, name, quiet=watch.JOB_QUIET)
 
 
 async def every_hour(ctx: dict[str, Any]) -> None:
@@ -47,13 +62,39 @@ async def every_hour(ctx: dict[str, Any]) -> None:
     await housekeeping.hour(ctx["app"])
 
 
-FUNCTIONS = (serve, queue_turn)
+def _told(job: Job) -> Job:
+    """Return the job with its failures told: each is there to be repeated, so none ends anything else."""
+
+    @functools.wraps(job)
+    async def run(ctx: dict[str, Any], *args: Any) -> None:
+        app, name = ctx["app"], job.__name__
+        try:
+            await job(ctx, *args)
+        except Exception as error:
+            code = ids.error_code()
+            log.exception("job_failed", job=name, code=code)
+            jobs_total.labels(job=name, outcome="failed").inc()
+            passing = isinstance(error, (Unavailable, OSError))
+            with contextlib.suppress(Unavailable):  # what cannot be written stands in the log
+                await watch.job_failed(app, name, code, passing=passing)
+            return
+        jobs_total.labels(job=name, outcome="done").inc()
+        if name not in FREQUENT:
+            await watch.job_done(app, name)
+
+    return run
+
+
+# These run for every message: that they work again shows by their silence, not by a look into the database each time.
+FREQUENT = (serve.__name__, queue_turn.__name__)
+FUNCTIONS = (_told(serve), _told(queue_turn))
 
 
 def schedules() -> list[CronJob]:
     """Return the schedules; arq runs each once over all workers."""
     return [
-        cron(sweep, second=set(range(0, 60, SWEEP_EVERY_S)), max_tries=1, keep_result=0, timeout=30),
-        cron(every_minute, second={7}, max_tries=1, keep_result=0),
-        cron(every_hour, minute={13}, second={21}, max_tries=1, keep_result=0),
+        cron(_told(sweep), second=set(range(0, 60, SWEEP_EVERY_S)), max_tries=1, keep_result=0, timeout=30),
+        cron(_told(every_minute), second={7}, max_tries=1, keep_result=0),
+        cron(_told(look), second={37}, max_tries=1, keep_result=0),
+        cron(_told(every_hour), minute={13}, second={21}, max_tries=1, keep_result=0),
     ]

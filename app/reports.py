@@ -1,5 +1,6 @@
 """Reports for the operator: the day in numbers, and one person's card. Read only, bounded, without texts."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +12,8 @@ from app.persons import Person
 
 TURNS_SHOWN = 5
 PAYMENTS_SHOWN = 5
+QUERY_CHARS_MAX = 64
+ID_DIGITS_MAX = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class PaymentLine:
     at: datetime
     amount: int
     currency: str
-    product: str
+    titles: dict[str, str]
     status: str
 
 
@@ -93,20 +96,34 @@ async def stats(connection: AsyncConnection, *, hours: int, now: datetime) -> St
     return Stats(*row)
 
 
+# A code stands with the answer that failed, or in what the person was told: a notice in words, or an apology.
+_OF_CODE = sa.text(
+    """
+    SELECT coalesce(
+        (SELECT person_id FROM turns WHERE error_code = :code ORDER BY id DESC LIMIT 1),
+        (SELECT chat_id FROM outbox WHERE kind = 'notice' AND chat_id > 0 AND
+            (payload -> 'args' ->> 'code' = :code OR
+             dedup_key LIKE 'update:%:aside' AND strpos(payload -> 'data' ->> 'text', :code) > 0)
+         ORDER BY id DESC LIMIT 1))
+    """
+)
+_CODE = re.compile("[A-Z0-9]{4,8}")
+
+
 async def find_person(connection: AsyncConnection, query: str) -> Person | None:
-    """Return the person meant by an id, an @name or an error code of one of their turns; None if nobody is."""
+    """Return the person meant by an id, an @name or an error code that they were shown; None if nobody is."""
     query = query.strip()
-    if query.startswith("@"):
-        return await persons.find(connection, username=query[1:])
-    if query.lstrip("-").isdigit() and len(query) <= 18:
+    if not 0 < len(query) <= QUERY_CHARS_MAX or not query.isprintable():
+        return None
+    if query.isdecimal() and len(query) <= ID_DIGITS_MAX:
         found = await persons.find(connection, person_id=int(query))
         if found:
             return found
-    owner = await connection.scalar(
-        sa.text("SELECT person_id FROM turns WHERE error_code = :code ORDER BY id DESC LIMIT 1"),
-        {"code": query.upper()},
-    )
-    return await persons.find(connection, person_id=owner) if owner is not None else None
+    if _CODE.fullmatch(query.upper()):
+        owner = await connection.scalar(_OF_CODE, {"code": query.upper()})
+        if owner is not None:
+            return await persons.find(connection, person_id=owner)
+    return await persons.find(connection, username=query.removeprefix("@"))
 
 
 async def card(connection: AsyncConnection, person: Person) -> Card:
@@ -124,8 +141,8 @@ async def card(connection: AsyncConnection, person: Person) -> Card:
     payments = await connection.execute(
         sa.text(
             """
-            SELECT p.created_at, p.amount, p.currency, coalesce(o.plan_id, '?'), p.status
-            FROM payments p LEFT JOIN orders o ON o.id = p.order_id
+            SELECT p.created_at, p.amount, p.currency, coalesce(l.titles, '{}'), p.status
+            FROM payments p LEFT JOIN orders o ON o.id = p.order_id LEFT JOIN plans l ON l.id = o.plan_id
             WHERE p.payer_id = :person ORDER BY p.id DESC LIMIT :most
             """
         ),
@@ -137,6 +154,28 @@ async def card(connection: AsyncConnection, person: Person) -> Card:
         turns=lines,
         payments=tuple(PaymentLine(*row) for row in payments),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribers:
+    """Persons by the state of their subscription: charged again, running out, in grace after a failed charge."""
+
+    active: int
+    cancelled: int
+    past_due: int
+
+
+async def subscribers(connection: AsyncConnection) -> Subscribers:
+    """Count the subscriptions that are alive."""
+    row = await connection.execute(
+        sa.text(
+            """
+            SELECT count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'cancel_scheduled'),
+                   count(*) FILTER (WHERE status = 'past_due') FROM subscriptions
+            """
+        )
+    )
+    return Subscribers(*row.one())
 
 
 async def plans_held(connection: AsyncConnection, *, now: datetime) -> list[tuple[dict[str, str], int]]:

@@ -1,8 +1,20 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
-from app import admin_requests, persons
+from app import admin_requests, incidents, persons
 from billing import tables
 from inference import dialogs, turns
 from kit import audit, chats, inbox, outbox, stamp
 
-__all__ = ["admin_requests", "audit", "chats", "dialogs", "inbox", "outbox", "persons", "stamp", "tables", "turns"]
+__all__ = [
+    "admin_requests",
+    "audit",
+    "chats",
+    "dialogs",
+    "inbox",
+    "incidents",
+    "outbox",
+    "persons",
+    "stamp",
+    "tables",
+    "turns",
+]

@@ -1,17 +1,25 @@
 """Cards: reports put into lines of words, for the admin group."""
 
 from app.diagnosis import Part
-from app.reports import Card, Stats
+from app.reports import Card, Stats, Subscribers
 from billing.balance import Balance
 from inference.queue.ticket import Snapshot
 from kit.words import Words
 
 
-def stats(say: Words, spans: list[Stats], plans: list[tuple[dict[str, str], int]]) -> str:
-    """Return /stats: one block a span, then who has which plan."""
+def stats(say: Words, spans: list[Stats], subscribers: Subscribers, plans: list[tuple[dict[str, str], int]]) -> str:
+    """Return /stats: one block a span, then who subscribes, and who has which plan."""
     blocks = [_span(say, span) for span in spans]
-    if plans:
-        lines = [say.say("admin-stats-plan", plan=titles[say.language], count=count) for titles, count in plans]
+    if subscribers.active + subscribers.cancelled + subscribers.past_due:
+        lines = [
+            say.say(
+                "admin-stats-subscriptions",
+                active=subscribers.active,
+                cancelled=subscribers.cancelled,
+                past_due=subscribers.past_due,
+            )
+        ]
+        lines += [say.say("admin-stats-plan", plan=titles[say.language], count=count) for titles, count in plans]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -27,13 +35,16 @@ def _span(say: Words, span: Stats) -> str:
             blocked=span.persons_blocked,
         ),
     ]
-    if not span.turns_done + span.turns_failed + span.turns_stopped:
-        return "\n".join([*lines, say.say("admin-stats-empty")])
-    lines += [
-        say.say("admin-stats-turns", answered=span.turns_done, stopped=span.turns_stopped, failed=span.turns_failed),
-        say.say("admin-stats-wait", p50_s=span.wait_p50_s, p95_s=span.wait_p95_s),
-        say.say("admin-stats-tokens", tokens=span.billed),
-    ]
+    if span.turns_done + span.turns_failed + span.turns_stopped:
+        lines += [
+            say.say(
+                "admin-stats-turns", answered=span.turns_done, stopped=span.turns_stopped, failed=span.turns_failed
+            ),
+            say.say("admin-stats-wait", p50_s=span.wait_p50_s, p95_s=span.wait_p95_s),
+            say.say("admin-stats-tokens", tokens=span.billed),
+        ]
+    else:
+        lines.append(say.say("admin-stats-empty"))
     if span.courtesy:
         lines.append(say.say("admin-stats-courtesy", tokens=span.courtesy))
     lines.append(say.say("admin-stats-money", payments=span.payments, stars=span.stars, refunded=span.refunded))
@@ -79,7 +90,13 @@ def person(say: Words, card: Card, held: Balance) -> str:
     if card.payments:
         lines.append(say.say("admin-user-payments"))
         lines += [
-            say.say("admin-user-payment", at=line.at, stars=line.amount, what=line.product, status=line.status)
+            say.say(
+                "admin-user-payment",
+                at=line.at,
+                stars=line.amount,
+                what=line.titles.get(say.language, "?"),
+                status=line.status,
+            )
             for line in card.payments
         ]
     else:

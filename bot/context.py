@@ -23,6 +23,9 @@ from bot.sheets import Sheets
 from kit import inbox, outbox
 from kit.words import Words
 
+# Who Telegram says an administrator is who speaks as the group: https://core.telegram.org/bots/api#message
+ANONYMOUS_ADMIN_ID = 1_087_968_824
+
 
 class AlreadyHandled(Exception):
     """Another handler of the same update committed first; this one's transaction is rolled back."""

@@ -6,15 +6,17 @@ from typing import Any
 import structlog
 from aiogram import Bot, Dispatcher
 from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.methods import AnswerPreCheckoutQuery
 from aiogram.types import Chat, Update, User
 from pydantic import ValidationError
 
 from app import persons
 from app.alerts import alert
+from app.persons import Person
 from bot import buttons, notices
-from bot.context import AlreadyHandled, Context, Room
+from bot.context import ANONYMOUS_ADMIN_ID, AlreadyHandled, Context, Room
 from kit import ids, inbox
-from kit.errors import InsufficientTokens, Rejected, Unavailable
+from kit.errors import FormaError, InsufficientTokens, Rejected, Unavailable
 from kit.inbox import Item
 from kit.observability import updates_total
 from kit.words import pick_language, words
@@ -22,6 +24,9 @@ from kit.words import pick_language, words
 log = structlog.get_logger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 30.0
+# Telegram gives up on a payment that nobody has answered for after 10 s.
+CHECKOUT_S = 6.0
+CHECKOUT = "pre_checkout_query"
 
 
 class Dispatch:
@@ -35,10 +40,39 @@ class Dispatch:
     async def handle(self, item: Item) -> None:
         """Handle one row until it is settled. Never raises, but for cancellation."""
         structlog.contextvars.bind_contextvars(update=item.dedup_key)
+        if CHECKOUT in item.body:
+            await self._checkout(item)
+            return
         pause_s = RETRY_FIRST_S
         while not await self._attempt(item):
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    async def _checkout(self, item: Item) -> None:
+        """Let a payment through or refuse it while its person waits; nothing is charged, so nothing is tried again."""
+        try:
+            async with asyncio.timeout(CHECKOUT_S):
+                if await self._attempt(item):
+                    return
+        except TimeoutError:
+            log.warning("checkout_timed_out")
+        await self.refuse_checkout(item.body)
+        try:
+            await self._settle(item)
+        except Unavailable as error:  # it is answered again after a restart, and Telegram does not mind
+            log.warning("checkout_not_settled", what=error.what)
+
+    async def refuse_checkout(self, update: dict[str, Any]) -> None:
+        """Refuse a raw pre_checkout update in words, without asking anything of the database. Never raises."""
+        query = update[CHECKOUT]
+        say = words(pick_language(query["from"].get("language_code")))
+        call = AnswerPreCheckoutQuery(
+            pre_checkout_query_id=query["id"], ok=False, error_message=say.say("checkout-failed")
+        )
+        try:
+            await self._room.sender.answer(call)
+        except FormaError as error:
+            log.warning("checkout_unanswered", error=type(error).__name__)
 
     async def _attempt(self, item: Item) -> bool:
         """Try once; False when it is to be tried again."""
@@ -94,9 +128,9 @@ class Dispatch:
     async def _context(self, item: Item, update: Update) -> Context | None:
         """Return the context with the person known and stored; None for updates that nobody is behind."""
         chat, user = _who(update)
-        if user is None or user.is_bot:
-            return None
         app = self._room.app
+        if user is None or user.is_bot:
+            return self._of_group(item, update)
         message = update.message
         async with app.db.transaction() as tx:
             person = await persons.ensure(
@@ -115,6 +149,26 @@ class Dispatch:
             person=person,
             words=words(person.language),
         )
+
+    def _of_group(self, item: Item, update: Update) -> Context | None:
+        """Return the context of what a group itself says: an anonymous administrator, or Telegram of a new id."""
+        message = update.message
+        if message is None:
+            return None
+        anonymous = message.sender_chat is not None and message.sender_chat.id == message.chat.id
+        if not anonymous and not message.migrate_to_chat_id:
+            return None
+        language = self._room.app.settings.admin_language
+        person = Person(
+            id=ANONYMOUS_ADMIN_ID,
+            first_name=message.author_signature or words(language).say("admin-anonymous"),
+            username=None,
+            language=language,
+            settings={},
+            blocked=False,
+            created_at=self._room.app.clock.now(),
+        )
+        return Context(room=self._room, item=item, chat_id=message.chat.id, person=person, words=words(person.language))
 
     async def _settle(self, item: Item) -> None:
         app = self._room.app

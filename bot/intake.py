@@ -39,17 +39,24 @@ RETRY_FIRST_S, RETRY_MAX_S = 0.5, 15.0
 # In memory at once; beyond it fetching pauses, and Telegram keeps what is to come.
 BACKLOG_MAX = 2_000
 LOOK_EVERY_S = 2.0
+# People at the payment sheet are refused in words when nothing can be stored: Telegram waits 10 s for that.
+STORE_S = 6.0
 
 Handle = Callable[[Item], Awaitable[None]]
+Refuse = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Intake:
-    """Fetches (or is told of) updates and hands each to `handle`, in order per chat."""
+    """Fetches (or is told of) updates and hands each to `handle`, in order per chat.
 
-    def __init__(self, app: App, bot: Bot, handle: Handle) -> None:
+    `refuse` answers a raw pre_checkout update that could not be stored.
+    """
+
+    def __init__(self, app: App, bot: Bot, handle: Handle, refuse: Refuse) -> None:
         self._app = app
         self._bot = bot
         self._handle = handle
+        self._refuse = refuse
         self._lines: dict[int, deque[Item]] = {}
         self._known: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,16 +111,20 @@ class Intake:
             if self.backlog >= BACKLOG_MAX:
                 await asyncio.sleep(RETRY_FIRST_S)
                 continue
+            updates: list[dict[str, Any]] = []
             try:
                 updates = await self._fetch(offset)
-                await self._store(updates)
+                async with asyncio.timeout(STORE_S):
+                    await self._store(updates)
             except (ClientError, OSError, TimeoutError, Unavailable, ValueError) as error:
                 log.warning("fetch_failed", error=type(error).__name__, pause_s=pause_s, detail=str(error)[:200])
+                await self._refuse_payments(updates)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_MAX_S)
                 continue
             except Exception as error:  # the database is away: nothing is confirmed, nothing is lost
                 log.warning("store_failed", error=type(error).__name__, pause_s=pause_s)
+                await self._refuse_payments(updates)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_MAX_S)
                 continue
@@ -151,6 +162,11 @@ class Intake:
         for item in items:
             self._last_id = max(self._last_id, item.id)
             self._dispatch(item)
+
+    async def _refuse_payments(self, updates: list[dict[str, Any]]) -> None:
+        for update in updates:
+            if "pre_checkout_query" in update:
+                await self._refuse(update)
 
     def _dispatch(self, item: Item) -> None:
         if item.id in self._known:

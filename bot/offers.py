@@ -35,6 +35,8 @@ def plans(say: Words, catalog: Catalog, held: Balance, rule: dict[str, int]) -> 
         [say.say("plans"), rows, current, f"{say.say('plans-answers-note')} {say.say('plans-refund', **rule)}"]
     )
     buttons = [[_buy_button(say, plan, held)] for plan in catalog.on_sale(STARS)]
+    if not buttons:
+        return f"{say.say('buying-off')}\n\n{current}", keyboards.rows()
     return text, keyboards.rows(*buttons, [keyboards.press(say.say("button-stars-where"), "stars")])
 
 

@@ -51,6 +51,10 @@ retry_after_s = Histogram(
 _AT_ONCE = (AnswerPreCheckoutQuery, AnswerCallbackQuery)
 _LANES = tuple(Lane)
 _LANE_NAMES = tuple(lane.name.lower() for lane in Lane)
+# Seen to be zero before it is seen to grow.
+for _lane in _LANE_NAMES:
+    sends_total.labels(_lane, "sent")
+    send_wait_s.labels(_lane)
 
 
 class Superseded(Exception):

@@ -59,7 +59,8 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
         room = Room(app, sender, previews, me, admin_chat, Sheets(app.redis), deliveries)
         dispatcher = Dispatcher(disable_fsm=True)
         dispatcher.include_routers(*routers())
-        intake = Intake(app, bot, Dispatch(room, bot, dispatcher).handle)
+        dispatch = Dispatch(room, bot, dispatcher)
+        intake = Intake(app, bot, dispatch.handle, dispatch.refuse_checkout)
         listener = signals.Listener(app.redis, [signals.INBOX, signals.OUTBOX])
         work: list[Awaitable[None]] = [
             listener.run(),

@@ -30,6 +30,8 @@ JOB_TIMEOUT_S = 120
 JOBS_MAX = 20
 TRIES_MAX = 5
 HEALTH_CHECK_INTERVAL_S = 30
+# Stands in Redis while some worker lives: arq writes it.
+ALIVE_KEY = f"{QUEUE}:health-check"
 
 
 def _dumps(value: dict[str, Any]) -> bytes:
@@ -84,6 +86,7 @@ class PromptWorker(Worker):
             max_tries=TRIES_MAX,
             keep_result=0,
             health_check_interval=HEALTH_CHECK_INTERVAL_S,
+            health_check_key=ALIVE_KEY,
             handle_signals=False,  # the process has one owner of signals, and it is not this
             log_results=False,
             ctx=ctx,

@@ -21,8 +21,18 @@ tokens_total = Counter("forma_model_tokens_total", "Model tokens of settled turn
 billed_tokens_total = Counter("forma_billed_tokens_total", "Tokens charged to wallets.")
 updates_total = Counter("forma_updates_total", "Updates handled, by type and outcome.", ["type", "outcome"])
 rejections_total = Counter("forma_rejections_total", "Requests refused before any charge, by reason.", ["code"])
+jobs_total = Counter("forma_jobs_total", "Jobs and schedules that ran, by outcome.", ["job", "outcome"])
 streams_open = Gauge("forma_streams_open", "Answers being generated.", multiprocess_mode="livesum")
 outbox_age_s = Gauge("forma_outbox_age_seconds", "Age of the oldest undelivered post.", multiprocess_mode="mostrecent")
+
+
+# What is counted must be seen to be zero before it is seen to grow.
+for _status in ("done", "stopped", "failed"):
+    turns_total.labels(status=_status)
+for _kind in ("input", "cached", "output"):
+    tokens_total.labels(kind=_kind)
+for _outcome in ("handled", "failed"):
+    updates_total.labels(type="message", outcome=_outcome)
 
 
 def configure_logs(*, process: str, level: str, format: Literal["json", "text"]) -> None:  # noqa: A002 - the setting's name

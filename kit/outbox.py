@@ -204,6 +204,18 @@ async def oldest_age_s(connection: AsyncConnection, *, now: datetime) -> float:
     return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
 
+async def waiting(connection: AsyncConnection, *, now: datetime) -> tuple[int, float]:
+    """Return how many posts are open, and the age of the oldest in seconds."""
+    row = (
+        await connection.execute(
+            sa.text(
+                "SELECT count(*) AS posts, min(created_at) AS oldest FROM outbox WHERE status IN ('pending', 'sending')"
+            )
+        )
+    ).one()
+    return row.posts, max(0.0, (now - row.oldest).total_seconds()) if row.oldest else 0.0
+
+
 async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     """Delete closed posts older than KEEP_SENT: they hold people's words. Returns how many."""
     done = await tx.execute(

@@ -6,5 +6,5 @@ from bot.handlers import admin, buttons, chat, commands, members, money, setting
 
 
 def routers() -> list[Router]:
-    """Return fresh routers; the operator's room is asked first, free text last."""
-    return [module.router() for module in (admin, members, money, settings, commands, buttons, chat)]
+    """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last."""
+    return [module.router() for module in (members, admin, money, settings, commands, buttons, chat)]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-from aiogram import Router
+from aiogram import F, Router
 from aiogram.enums import ChatMemberStatus
 from aiogram.filters import Command, CommandObject, Filter
 from aiogram.methods import EditMessageText, GetChatMember
@@ -16,7 +16,7 @@ from app.admin_requests import RequestGone, RequestOfAnother
 from billing import balance, lots
 from bot import cards, keyboards
 from bot.buttons import answer
-from bot.context import Context, Room
+from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
 from bot.refusals import Refused, Unreachable
 from kit import audit, outbox
 from kit.words import Words, words
@@ -24,9 +24,11 @@ from kit.words import Words, words
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 GRANT_TOKENS_MAX = 10_000_000
+AMOUNT_DIGITS_MAX = 18
 REASON_CHARS_MAX = 200
 STATS_HOURS = (24, 24 * 30)
-_MEMBERS = frozenset({ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR, ChatMemberStatus.MEMBER})
+_ADMINS = frozenset({ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR})
+_MEMBERS = _ADMINS | {ChatMemberStatus.MEMBER}
 
 
 class InAdminGroup(Filter):
@@ -43,16 +45,19 @@ def router() -> Router:
     made = Router(name="admin")
     made.message.filter(InAdminGroup())
     made.callback_query.filter(InAdminGroup())
-    made.message.middleware(_only_members)
-    made.callback_query.middleware(_only_members)
-    made.message.register(stats, Command("stats"))
-    made.message.register(user, Command("user"))
-    made.message.register(grant, Command("grant"))
-    made.message.register(queue, Command("queue"))
-    made.message.register(health, Command("health"))
-    made.message.register(help_, Command("help", "start"))
-    made.message.register(ignore)
-    made.callback_query.register(resolve_grant, lambda query: (query.data or "").startswith("grant:"))
+    commands = Router(name="admin-commands")
+    commands.message.middleware(_only_members)
+    commands.callback_query.middleware(_only_members)
+    commands.message.register(stats, Command("stats"))
+    commands.message.register(user, Command("user"))
+    commands.message.register(grant, Command("grant"))
+    commands.message.register(queue, Command("queue"))
+    commands.message.register(health, Command("health"))
+    commands.message.register(help_, Command("help", "start"))
+    commands.callback_query.register(resolve_grant, F.data.startswith("grant:"))
+    talk = Router(name="admin-talk")
+    talk.message.register(ignore)
+    made.include_routers(commands, talk)
     return made
 
 
@@ -61,13 +66,13 @@ async def _only_members(handler: Handler, event: TelegramObject, data: dict[str,
     ctx: Context = data["ctx"]
     sender_chat = getattr(event, "sender_chat", None)
     if sender_chat is not None and sender_chat.id == ctx.room.admin_chat.id:
-        return await handler(event, data)
+        return await handler(event, data | {"is_admin": True})
     try:
         member = await ctx.room.sender.answer(GetChatMember(chat_id=ctx.chat_id, user_id=ctx.person.id))
     except (Refused, Unreachable):
         member = None
     if member is not None and member.status in _MEMBERS:
-        return await handler(event, data)
+        return await handler(event, data | {"is_admin": member.status in _ADMINS})
     if isinstance(event, CallbackQuery):
         await answer(ctx, event, _say(ctx).say("admin-not-member"))
     return None
@@ -91,7 +96,8 @@ async def stats(message: Message, ctx: Context) -> None:
     async with ctx.app.db.read() as connection:
         found = [await reports.stats(connection, hours=hours, now=now) for hours in STATS_HOURS]
         plans = await reports.plans_held(connection, now=now)
-    ctx.reply(cards.stats(_say(ctx), found, plans))
+        subscribers = await reports.subscribers(connection)
+    ctx.reply(cards.stats(_say(ctx), found, subscribers, plans))
 
 
 async def user(message: Message, command: CommandObject, ctx: Context) -> None:
@@ -116,10 +122,10 @@ async def grant(message: Message, command: CommandObject, ctx: Context) -> None:
     """Ask for a confirmation of `/grant who tokens reason`."""
     say = _say(ctx)
     who, amount, reason = _grant_arguments(command.args or "")
-    if not who or not amount.isdigit() or not reason:
+    if not who or not amount.isdecimal() or not reason:
         ctx.reply(say.say("admin-grant-usage"))
         return
-    tokens = int(amount[:12])
+    tokens = int(amount) if len(amount) <= AMOUNT_DIGITS_MAX else 0
     if not 1 <= tokens <= GRANT_TOKENS_MAX:
         ctx.reply(say.say("admin-grant-amount", max=GRANT_TOKENS_MAX))
         return
@@ -134,7 +140,7 @@ async def grant(message: Message, command: CommandObject, ctx: Context) -> None:
             actor_id=ctx.person.id,
             action="grant",
             subject_id=person.id,
-            details={"tokens": tokens, "reason": reason},
+            details={"tokens": tokens, "reason": reason, "asked_by": ctx.person.first_name},
             now=ctx.app.clock.now(),
         )
         ctx.reply(
@@ -148,17 +154,21 @@ async def grant(message: Message, command: CommandObject, ctx: Context) -> None:
         )
 
 
-async def resolve_grant(query: CallbackQuery, ctx: Context) -> None:
-    """Carry out or drop a grant: request, tokens, audit row and the person's notice in one transaction."""
+async def resolve_grant(query: CallbackQuery, ctx: Context, is_admin: bool) -> None:
+    """Carry out or drop a grant: request, tokens, audit row and the person's notice in one transaction.
+
+    Who asked decides. Telegram names who presses even where they asked anonymously, so any administrator decides then.
+    """
     say = _say(ctx)
     _, verdict, raw_id = ((query.data or "") + "::").split(":")[:3]
     confirmed, now = verdict == "yes", ctx.app.clock.now()
+    speaks_for = {ctx.person.id, ANONYMOUS_ADMIN_ID} if is_admin else {ctx.person.id}
     try:
         async with ctx.transaction() as tx:
             request = await admin_requests.resolve(
                 tx,
                 int(raw_id) if raw_id.isdigit() and len(raw_id) < 18 else 0,
-                actor_id=ctx.person.id,
+                actors=speaks_for,
                 confirmed=confirmed,
                 now=now,
             )
@@ -223,4 +233,4 @@ async def queue(message: Message, ctx: Context) -> None:
 
 async def health(message: Message, ctx: Context) -> None:
     """Whether every part works, asked now."""
-    ctx.reply(cards.health(_say(ctx), await diagnosis.parts(ctx.app)))
+    ctx.reply(cards.health(_say(ctx), [*await diagnosis.parts(ctx.app), await diagnosis.books(ctx.app)]))

@@ -23,7 +23,10 @@ admin-stats-courtesy = On the house: { TOKENS($tokens) }
 admin-stats-money = Payments: { $payments } for { STARS($stars) }, refunded { STARS($refunded) }
 admin-stats-subscriptions = Subscriptions: { $active } paying, { $cancelled } cancelled and running out, { $past_due } awaiting payment
 admin-stats-plan = • { $plan }: { $count }
-admin-stats-empty = Nobody has written yet.
+admin-stats-empty = No questions.
+
+# Who writes as the group, without a signature
+admin-anonymous = an anonymous administrator
 
 ## /user
 
@@ -36,19 +39,36 @@ admin-user-head = { $name }{ $username ->
 } · { $id }
 admin-user-profile = Language { $language }, with us since { DATE($since) }, last seen { MOMENT($seen) }
 admin-user-blocked = Blocked the bot
-admin-user-banned = Access closed
-admin-user-plan = { $plan } until { DATE($until) }, { $status }
+admin-user-plan = { $plan } until { DATE($until) }, { $status ->
+    [active] will renew
+    [cancel_scheduled] cancelled
+    [past_due] awaiting payment
+    [trialing] trial
+   *[other] { $status }
+}
 admin-user-plan-none = No subscription
 admin-user-balance = Left: { TOKENS($tokens) }, reserved { $reserved }
 admin-user-turns = Last answers:
 # $code - an error code, or none
-admin-user-turn = • { MOMENT($at) } · { $status } · { $tokens } tok.{ $code ->
+admin-user-turn = • { MOMENT($at) } · { $status ->
+    [done] done
+    [stopped] stopped
+    [failed] failed
+    [open] running
+   *[other] { $status }
+} · { $tokens } tok.{ $code ->
     [none] { "" }
    *[other] { " " }· code { $code }
 }
 admin-user-no-turns = Has not asked yet.
 admin-user-payments = Last payments:
-admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status }
+admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status ->
+    [succeeded] paid
+    [refunded] refunded
+    [charged_back] charged back
+    [canceled] cancelled
+   *[other] { $status }
+}
 admin-user-no-payments = Has not paid yet.
 
 ## /grant
@@ -87,8 +107,6 @@ admin-health-part = { $state ->
     [none] { "" }
    *[other] { " " }— { $detail }
 }
-admin-health-outbox = Outbox: { $waiting }, the oldest { DURATION($oldest_s) }
-admin-health-sandbox = Sandbox: { $parts }
 
 ## Alerts and events
 
@@ -99,14 +117,15 @@ admin-alert-subscription-cancelled = Subscription cancelled: { $plan }, until { 
 admin-alert-refunded = Refund { STARS($stars) } · { $id }
 # A payment that does not match its order and waits for the operator
 admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($stars) } · { $id } · code { $code }. The money is in, no tokens were granted.
-admin-alert-job = ⚠️ Job { $job } failed; attempts: { $tries }. Code { $code }
+admin-alert-job = ⚠️ Job { $job } failed. Code { $code }
+admin-alert-job-over = ✅ Job { $job } works again
 admin-alert-bug = ❌ A bug: { $where }. Code { $code }
 admin-alert-turns-failed = ⚠️ Answers failed in { DURATION($window_s) }: { $count }
+admin-alert-turns-over = ✅ No answer failed in { DURATION($window_s) }
 # $number - the rule's number in the docs, $name - its short name, $count - violations
 admin-alert-invariant = ❌ The books don't balance: rule { $number }, { $name }. Violations: { $count }
 admin-alert-model-down = ❌ Model { $model } does not answer
 admin-alert-model-up = ✅ Model { $model } answers again
 admin-alert-outbox = ⚠️ The outbox is piling up: { $waiting }, the oldest { DURATION($oldest_s) }
+admin-alert-outbox-over = ✅ The outbox moves again
 admin-alert-migrated = The group became a supergroup, its new id is { $chat_id }. Put it into FORMA_ADMIN_CHAT_ID; until a restart I remember it myself.
-admin-started = Forma has started, version { $version }.
-admin-stopped = Forma has stopped.

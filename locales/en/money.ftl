@@ -26,13 +26,10 @@ balance-lot-forever = • { $kind ->
 }: { $tokens }, no end date
 # $tokens - how many will come, $next_s - in how many seconds
 balance-next = The next { $tokens } come in { DURATION($next_s) }.
-balance-spent = Spent in 30 days: { TOKENS($tokens) }.
 # $percent - percent left; one warning a period
 low-balance = { $percent } % of your tokens left, { ANSWERS($tokens) }.
 # New tokens come in $next_s seconds
 low-balance-next = { $percent } % of your tokens left, { ANSWERS($tokens) }. New ones in { DURATION($next_s) }.
-empty-balance = You have run out of tokens.
-empty-balance-next = You have run out of tokens. New ones in { DURATION($next_s) }.
 # Below an answer that was finished at Forma's expense
 courtesy = I finished this one on the house. Your tokens have run out.
 courtesy-next = I finished this one on the house. New tokens in { DURATION($next_s) }
@@ -50,7 +47,6 @@ subscription-cancelled =
     { $plan }: until { DAY($until) }. No more charges.
     { TOKENS($tokens) } left.
 subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { STARS($stars) }.
-subscription-expired = { $plan }: ended { DAY($until) }. To start again: /plans
 subscription-trialing = { $plan }: trial until { DAY($until) }. It will not charge you by itself.
 
 button-subscription-cancel = Cancel subscription
@@ -101,13 +97,6 @@ plans-current-until = You have: { $plan }, until { DAY($until) }
 plans-answers-note = A usual answer takes about 1,000 tokens; a long one takes more, a short one less.
 # The refund rule, before paying
 plans-refund = Cancel any time. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent.
-# Names of plans, where plans.toml has none of its own
-plan-free = Free
-plan-trial = Trial
-plan-lite = Lite
-plan-forma = Forma
-plan-max = Max
-plan-pack = Pack
 button-plans = Plans
 button-buy-plan = { $plan } · { STARS($stars) }
 button-buy-pack = Pack { STARS($stars) }

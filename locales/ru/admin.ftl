@@ -23,7 +23,10 @@ admin-stats-courtesy = За свой счёт: { TOKENS($tokens) }
 admin-stats-money = Оплат: { $payments } на { STARS($stars) }, возвращено { STARS($refunded) }
 admin-stats-subscriptions = Подписки: платят { $active }, отменены до срока { $cancelled }, ждут оплаты { $past_due }
 admin-stats-plan = • { $plan }: { $count }
-admin-stats-empty = Пока никто не писал.
+admin-stats-empty = Вопросов не было.
+
+# Кто пишет от имени группы, без подписи
+admin-anonymous = анонимный администратор
 
 ## /user
 
@@ -36,19 +39,36 @@ admin-user-head = { $name }{ $username ->
 } · { $id }
 admin-user-profile = Язык { $language }, с нами с { DATE($since) }, был { MOMENT($seen) }
 admin-user-blocked = Заблокировал бота
-admin-user-banned = Доступ закрыт
-admin-user-plan = { $plan } до { DATE($until) }, { $status }
+admin-user-plan = { $plan } до { DATE($until) }, { $status ->
+    [active] продлится
+    [cancel_scheduled] отменена
+    [past_due] ждёт оплаты
+    [trialing] пробный период
+   *[other] { $status }
+}
 admin-user-plan-none = Без подписки
 admin-user-balance = Остаток: { TOKENS($tokens) }, отложено { $reserved }
 admin-user-turns = Последние ответы:
 # $code - код ошибки или none
-admin-user-turn = • { MOMENT($at) } · { $status } · { $tokens } ток.{ $code ->
+admin-user-turn = • { MOMENT($at) } · { $status ->
+    [done] готово
+    [stopped] остановлено
+    [failed] сорвалось
+    [open] идёт
+   *[other] { $status }
+} · { $tokens } ток.{ $code ->
     [none] { "" }
    *[other] { " " }· код { $code }
 }
 admin-user-no-turns = Ещё не спрашивал.
 admin-user-payments = Последние платежи:
-admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status }
+admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status ->
+    [succeeded] оплачен
+    [refunded] возвращён
+    [charged_back] отозван
+    [canceled] отменён
+   *[other] { $status }
+}
 admin-user-no-payments = Ещё не платил.
 
 ## /grant
@@ -87,8 +107,6 @@ admin-health-part = { $state ->
     [none] { "" }
    *[other] { " " }— { $detail }
 }
-admin-health-outbox = Исходящие: { $waiting }, старшему { DURATION($oldest_s) }
-admin-health-sandbox = Песочница: { $parts }
 
 ## Тревоги и события
 
@@ -99,14 +117,15 @@ admin-alert-subscription-cancelled = Отменена подписка «{ $plan
 admin-alert-refunded = Возврат { STARS($stars) } · { $id }
 # Платёж, который не сошёлся с заказом и ждёт оператора
 admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
-admin-alert-job = ⚠️ Задача { $job } не выполнена после попыток: { $tries }. Код { $code }
+admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
+admin-alert-job-over = ✅ Задача { $job } снова выполняется
 admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }
 admin-alert-turns-failed = ⚠️ Сорвалось ответов за { DURATION($window_s) }: { $count }
+admin-alert-turns-over = ✅ За { DURATION($window_s) } ни один ответ не сорвался
 # $number - номер правила в docs, $name - его короткое имя, $count - нарушений
 admin-alert-invariant = ❌ Счёт не сходится: правило { $number }, { $name }. Нарушений: { $count }
 admin-alert-model-down = ❌ Модель { $model } не отвечает
 admin-alert-model-up = ✅ Модель { $model } снова отвечает
 admin-alert-outbox = ⚠️ Исходящие копятся: { $waiting }, старшему { DURATION($oldest_s) }
+admin-alert-outbox-over = ✅ Исходящие снова уходят
 admin-alert-migrated = Группа стала супергруппой, новый номер { $chat_id }. Впишите его в FORMA_ADMIN_CHAT_ID; до перезапуска я помню сам.
-admin-started = Forma запущена, версия { $version }.
-admin-stopped = Forma остановлена.

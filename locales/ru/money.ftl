@@ -26,13 +26,10 @@ balance-lot-forever = • { $kind ->
 }: { $tokens }, без срока
 # $tokens - сколько придёт, $next_s - через сколько секунд
 balance-next = Следующие { $tokens } придут через { DURATION($next_s) }.
-balance-spent = За 30 дней потрачено { TOKENS($tokens) }.
 # $percent - сколько процентов осталось; предупреждение одно за период
 low-balance = Осталось { $percent } % токенов, { ANSWERS($tokens) }.
 # Новых токенов ждать $next_s секунд
 low-balance-next = Осталось { $percent } % токенов, { ANSWERS($tokens) }. Новые через { DURATION($next_s) }.
-empty-balance = Токены закончились.
-empty-balance-next = Токены закончились. Новые через { DURATION($next_s) }.
 # Под ответом, который дописан за счёт Forma
 courtesy = Дописал за свой счёт. Токены закончились.
 courtesy-next = Дописал за свой счёт. Новые токены через { DURATION($next_s) }
@@ -50,7 +47,6 @@ subscription-cancelled =
     { $plan }: до { DAY($until) }. Больше не спишем.
     Осталось { TOKENS($tokens) }.
 subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { STARS($stars) }.
-subscription-expired = Подписка «{ $plan }» закончилась { DAY($until) }. Подключить снова: /plans
 subscription-trialing = { $plan }: пробный период до { DAY($until) }. Сам он ничего не спишет.
 
 button-subscription-cancel = Отменить подписку
@@ -105,13 +101,6 @@ plans-current-until = Сейчас у вас: { $plan }, до { DAY($until) }
 plans-answers-note = Один обычный ответ — около 1000 токенов; длинный стоит больше, короткий меньше.
 # Правило возврата, до оплаты
 plans-refund = Отмена в любой момент. Вернём деньги, если прошло не больше { $refund_hours } ч и потрачено не больше { $refund_percent } %.
-# Названия планов, если в plans.toml нет своих
-plan-free = Бесплатный
-plan-trial = Пробный
-plan-lite = Лайт
-plan-forma = Форма
-plan-max = Макс
-plan-pack = Пакет
 button-plans = Планы
 button-buy-plan = { $plan } · { STARS($stars) }
 button-buy-pack = Пакет { STARS($stars) }
