@@ -296,7 +296,9 @@ status_changes = sa.Table(
     _text("after"),
     _time("at"),
     sa.ForeignKeyConstraint(
-        ["subject", "before", "after"], ["status_edges.subject", "status_edges.before", "status_edges.after"]
+        ["subject", "before", "after"],
+        ["status_edges.subject", "status_edges.before", "status_edges.after"],
+        name="fk_status_changes_subject_status_edges",
     ),
     sa.Index("ix_status_changes_subject_subject_id", "subject", "subject_id", "id"),
 )

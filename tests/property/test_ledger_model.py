@@ -408,7 +408,7 @@ def test_the_ledger_does_what_the_plain_bookkeeper_does(database_url) -> None:
             runner.run(Ledger(LedgerMachine.db).open())
             run_state_machine_as_test(
                 LedgerMachine,
-                settings=settings(max_examples=50, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
+                settings=settings(max_examples=40, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
             )
             assert runner.run(Ledger(LedgerMachine.db).violations()) == []
         finally:
