@@ -208,11 +208,12 @@ async def tell_renewal(tx: AsyncConnection, subscription: Subscription, *, now: 
 
 async def to_free(app: App, tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
     """End the grace of a subscription whose charge failed, as its person wishes, and its charges with it."""
-    if subscription.first_charge_id:
-        await _stop_renewal(tx, subscription.person_id, subscription.first_charge_id, now)
-    for change in await subscriptions.end_grace(
+    changes = await subscriptions.end_grace(
         tx, person_id=subscription.person_id, subscription_id=subscription.id, now=now
-    ):
+    )
+    for change in changes:
+        if subscription.first_charge_id:
+            await _stop_renewal(tx, subscription.person_id, subscription.first_charge_id, now)
         if change.after == "expired":
             await tell_change(app, tx, change, now=now)
         else:  # paid time runs still
