@@ -1,7 +1,7 @@
 # One image for every process of Forma; docker-compose.yml says which container runs which.
 #     docker build -t forma .
 
-FROM python:3.13-slim AS packages
+FROM python:3.13-slim-trixie AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/forma
 RUN python -m venv .venv
@@ -9,7 +9,7 @@ COPY requirements.txt .
 # Every file that comes in is held against the hash that the repository names.
 RUN .venv/bin/pip install --require-hashes --only-binary :all: -r requirements.txt
 
-FROM python:3.13-slim
+FROM python:3.13-slim-trixie
 RUN groupadd --system --gid 10001 forma \
     && useradd --system --uid 10001 --gid forma --no-create-home --home-dir /data --shell /usr/sbin/nologin forma \
     && install --directory --owner forma --group forma --mode 0700 /data

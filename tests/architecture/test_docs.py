@@ -1,5 +1,6 @@
-"""The documents keep up with the code: settings, commands, targets, metrics, links."""
+"""The documents keep up with the code: settings, commands, targets, metrics, alerts, links; nothing is left over."""
 
+import ast
 import os
 import re
 import subprocess
@@ -25,6 +26,11 @@ _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 _PAGE_NAMED_IN_SOURCE = re.compile(r"\bdocs/[\w./-]+\.md\b")
+_CODE_NAMED = re.compile(r"`([a-z]\w*/[\w./-]+\.(?:py|sql|lua|ftl|toml|js))`")
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
+# Files that a page tells how to write.
+EXAMPLES = {"migrations/versions/NNNN_name.py"}
+PAGE_LINES_MAX = 80
 # Absolute paths of somebody's machine: homes, and working folders at the root.
 _PATH_OF_A_MACHINE = re.compile(r"(?<![\w.:$}~-])/(?:root|work|home/\w+|Users/\w+)/\w")
 _TEXT = {".cfg", ".css", ".ftl", ".html", ".js", ".lua", ".mako", ".md", ".py", ".service", ".sql", ".svg", ".toml"} | {
@@ -137,6 +143,25 @@ def test_every_metric_is_in_the_operators_guide() -> None:
     assert sorted(one for one in metrics if f"`{one}`" not in read("docs/operator.md")) == []
 
 
+def alerts_section() -> str:
+    return read("docs/operator.md").partition("\n## Alerts\n")[2].partition("\n## ")[0]
+
+
+def said_of(alert: str) -> str:
+    """The longest run of words in the first sentence of an alert's English text, between its amounts and names."""
+    (text,) = re.findall(rf"^{alert} = (.+)$", read("locales/en/admin.ftl"), re.MULTILINE)
+    parts = [re.sub(r"^\W+|\W+$", "", sentence) for sentence in re.split(r"\{[^}]*\}|, ", text.partition(". ")[0])]
+    return max(parts, key=len)
+
+
+def test_every_alert_is_in_the_operators_guide() -> None:
+    source = "".join(read(name) for name in texts() if name.endswith(".py") and not name.startswith("tests/"))
+    alerts = sorted(set(re.findall(r'"(admin-alert-[a-z-]+)"', source)))
+    assert len(alerts) > 8
+    explained = alerts_section()
+    assert {one: said_of(one) for one in alerts if said_of(one) not in explained} == {}
+
+
 def slug(heading: str) -> str:
     """The anchor that Markdown viewers make of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower().replace("`", "")).replace(" ", "-")
@@ -168,6 +193,45 @@ def test_pages_named_in_the_source_exist() -> None:
         if not (ROOT / page).exists()
     ]
     assert not missing
+
+
+def test_code_that_documents_point_to_exists() -> None:
+    named = {
+        f"{page}: {path}"
+        for page in pages()
+        for path in _CODE_NAMED.findall(read(page))
+        if path.partition("/")[0] in FOLDERS and not (ROOT / path).exists()
+    }
+    assert named - {f"docs/development.md: {one}" for one in EXAMPLES} == set()
+
+
+def test_the_architecture_is_one_page_and_so_is_a_decision() -> None:
+    short = ["docs/ARCHITECTURE.md", *(name for name in pages() if name.startswith("docs/decisions/"))]
+    assert {name: lines for name in short if (lines := read(name).count("\n")) > PAGE_LINES_MAX} == {}
+
+
+def test_nothing_is_left_unfinished() -> None:
+    marks = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")) + r")\b")
+    found = {name: marks.findall(read(name)) for name in texts() if marks.search(read(name))}
+    assert found == {}
+
+
+def test_no_test_is_skipped_without_a_reason() -> None:
+    tests = [name for name in texts() if name.startswith("tests/") and name.endswith(".py")]
+    assert len(tests) > 30
+    bare = []
+    for name in tests:
+        calls = [node for node in ast.walk(ast.parse(read(name))) if isinstance(node, ast.Call)]
+        for call in calls:
+            called = ast.unparse(call.func)
+            given = {keyword.arg for keyword in call.keywords}
+            if called.endswith(("mark.skipif", "mark.xfail", "mark.skip")) and "reason" not in given:
+                bare.append(f"{name}:{call.lineno} {called}")
+            if called in {"pytest.skip", "pytest.xfail"} and not call.args and "reason" not in given:
+                bare.append(f"{name}:{call.lineno} {called}")
+        if re.search(r"@pytest\.mark\.(?:skip|xfail)$", read(name), re.MULTILINE):
+            bare.append(name)
+    assert bare == []
 
 
 def test_every_decision_is_in_the_index() -> None:
