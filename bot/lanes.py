@@ -141,8 +141,9 @@ class Lanes:
         return True
 
     def offer(self, chat: Chat, preview: Preview) -> Preview | None:
-        """Lets a preview wait in place of the one of its key; answers the one that waits no more."""
-        replaced = chat.previews.get(preview.key)
+        """Lets a preview wait in place of the one of its key, in whatever chat; answers the one that waits no more."""
+        waits_in = self._previews.get(preview.key)
+        replaced = chat.previews.get(preview.key) if waits_in in (None, chat) else self.drop(preview.key)
         if replaced is None and len(chat.previews) >= self.limits.previews_chat_max:
             replaced = self._pop(chat, next(iter(chat.previews)))
         chat.previews[preview.key] = preview

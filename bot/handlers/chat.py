@@ -91,7 +91,7 @@ async def ask(ctx: Context, message: Message, *, gather: bool = False) -> None:
         seen = SetMessageReaction(
             chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
         )
-        ctx.room.sender.preview(ctx.chat_id, f"seen:{message.message_id}", lambda: seen)
+        ctx.room.sender.preview(ctx.chat_id, f"seen:{ctx.chat_id}:{message.message_id}", lambda: seen)
 
 
 def question(message: Message) -> str:

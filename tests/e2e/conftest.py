@@ -10,14 +10,14 @@ import sandbox.telegram.server
 from tests.support.forma import Forma, running
 
 # Quick answers, so that a module takes seconds; the latencies are the model server's own options.
-QUICK = {"base_s": 0.01, "inter_token_s": 0.002}
+QUICK = {"first_token_base_s": 0.01, "inter_token_s": 0.004}
 ADMIN_GROUP = -5000
 
 
 @pytest.fixture(scope="module")
 async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Forma]:
     tg = await sandbox.telegram.server.start()
-    model = await sandbox.model.server.start()
+    model = await sandbox.model.server.start(**QUICK)
     try:
         async with running(database_url, redis_url, tg, model, admin_chat_id=ADMIN_GROUP) as forma:
             yield forma
