@@ -12,12 +12,15 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 define install
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	 echo "Forma needs Python 3.11 or later with venv, and $(PYTHON) is not that: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	@echo "Installing into $(VENV); the first time takes a minute."
 	@command -v uv >/dev/null 2>&1 && uv venv -q --allow-existing --python $(PYTHON) $(VENV) || $(PYTHON) -m venv $(VENV)
 	@if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test bench check format install install-dev doctor clean
+.PHONY: help up test bench check format install install-dev requirements doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +60,7 @@ $(INSTALLED_DEV): requirements-dev.txt
 	$(call install,requirements-dev.txt)
 	@touch $(INSTALLED) $@
 
-requirements: ## compile requirements*.txt from pyproject.toml (needs uv)
+requirements:  ## compile requirements*.txt from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.txt
 	uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.txt -o requirements-dev.txt
 

@@ -1,6 +1,7 @@
 """What it is installed and run by: requirements, image, compose file, units, alert rules."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def test_every_requirement_has_a_version_and_a_hash(name: str) -> None:
 @pytest.mark.parametrize("name", INSTALLS)
 def test_nothing_names_a_package_index(name: str) -> None:
     assert _INDEX.findall(read(name)) == []
+
+
+def test_a_python_that_is_too_old_is_told_in_words(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "install", "PYTHON=false", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode
+    assert "needs Python 3.11 or later" in done.stderr
+    assert "make install PYTHON=" in done.stderr
+    assert not (tmp_path / "venv").exists()
 
 
 def test_what_the_project_asks_for_is_what_is_pinned() -> None:
