@@ -2,15 +2,10 @@
 
 from datetime import timedelta
 
-import structlog
-
-from app import purchase
-from app.alerts import alert
+from app import books, purchase
 from app.context import App
-from billing import invariants, lots, orders, subscriptions
+from billing import lots, orders, subscriptions
 from kit import inbox, outbox
-
-log = structlog.get_logger(__name__)
 
 # Persons hear of a charge so long before it.
 REMIND_BEFORE = timedelta(days=3)
@@ -41,21 +36,9 @@ async def minute(app: App) -> None:
 
 
 async def hour(app: App) -> None:
-    """Check every invariant, alert what is broken, delete what has been kept long enough."""
+    """Check the books, alert what is broken, delete what has been kept long enough."""
     now = app.clock.now()
-    async with app.db.read() as connection:
-        broken = await invariants.check(connection)
-    for violation in broken:
-        log.error("invariant_broken", number=violation.number, name=violation.name, examples=violation.examples)
-        async with app.db.transaction() as tx:
-            await alert(
-                app,
-                tx,
-                "admin-alert-invariant",
-                {"number": violation.number, "name": violation.name, "count": violation.count},
-                dedup_key=f"invariant:{violation.number}:{now:%Y%m%d}",
-                now=now,
-            )
+    await books.check(app, now=now)
     async with app.db.transaction() as tx:
         await inbox.purge(tx, source=inbox.TELEGRAM, now=now, limit=PURGE_MAX)
         await outbox.purge(tx, now=now, limit=PURGE_MAX)

@@ -241,7 +241,8 @@ async def take_renewals(tx: AsyncConnection, *, now: datetime, within: timedelta
 
     They count as told with this transaction: each charge is returned once.
     """
-    return await _take(tx, limit, subscriptions.c.status == "active", subscriptions.c.until.between(now, now + within))
+    charges = (subscriptions.c.status == "active", subscriptions.c.provider != "house")
+    return await _take(tx, limit, *charges, subscriptions.c.until.between(now, now + within))
 
 
 async def take_grace(tx: AsyncConnection, *, now: datetime, after: timedelta, limit: int) -> list[Subscription]:
