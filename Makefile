@@ -15,6 +15,7 @@ define install
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	 echo "Forma needs Python 3.11 or later with venv, and $(PYTHON) is not that: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
 	@echo "Installing into $(VENV); the first time takes a minute."
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || rm -rf $(VENV)
 	@command -v uv >/dev/null 2>&1 && uv venv -q --allow-existing --python $(PYTHON) $(VENV) || $(PYTHON) -m venv $(VENV)
 	@if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
