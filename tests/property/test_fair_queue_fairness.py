@@ -1,0 +1,201 @@
+"""Who gets what: the bounds of virtual token counters (Sheng et al., OSDI 2024), on virtual time."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from inference.queue.fair import FairQueue
+from inference.queue.ticket import Claim, QueueConfig, Ticket, Usage
+from tests.support.queue_world import LEASE_S, SECOND, START, Request, arrivals, p95, run
+
+FLOOD, LIGHT, SLOTS = 1_000, range(1, 41), 30
+INPUT_MAX, OUTPUT_MAX = 1_000, 400
+
+
+def config(slots: int, **more: object) -> QueueConfig:
+    """A queue in which nothing but the counters decides, unless said otherwise."""
+    chosen: dict[str, object] = {"lag_max": 10**9, "reserve_max": 0, "lease_s": LEASE_S, "idle_s": 10**6, **more}
+    return QueueConfig(slots=slots, **chosen)  # type: ignore[arg-type]
+
+
+async def test_persons_with_work_waiting_never_drift_apart_further_than_the_bound(redis_url: str) -> None:
+    """Theorem 4.4: of two persons who have work waiting throughout, neither gets more than 2·max(w_p·L, w_q·M) more."""
+    seeds = [random.Random(1).randrange(10**6) for _ in range(8)]
+    async with Redis.from_url(redis_url) as redis:
+        for seed in seeds:
+            dice = random.Random(seed)
+            slots = dice.choice([1, 2, 4, 8])
+            people = {1: 300, 2: 300, 3: 300}
+            requests = [
+                # One sends short ones, another long ones, the third anything.
+                Request(START, person, *_size(dice, person), cap=slots)
+                for person, count in people.items()
+                for _ in range(count)
+            ]
+            seen = await run(redis, config(slots), requests, until=START + 300 * SECOND)
+            # Work in flight counts when it is done: up to all slots may be one person's largest.
+            bound = 2 * max(INPUT_MAX, 2 * OUTPUT_MAX * slots) + (INPUT_MAX + 2 * OUTPUT_MAX) * slots
+            for span in range(5):
+                since, until = START + span * 40 * SECOND, START + (span + 1) * 50 * SECOND
+                got = [seen.got(person, since, until) for person in people]
+                assert max(got) - min(got) <= bound, (seed, slots, got)
+
+
+def _size(dice: random.Random, person: int) -> tuple[int, int]:
+    if person == 1:
+        return 50, dice.randint(5, 40)
+    if person == 2:
+        return INPUT_MAX, OUTPUT_MAX
+    return dice.randint(1, INPUT_MAX), dice.randint(1, OUTPUT_MAX)
+
+
+async def test_plans_of_weight_1_2_and_4_get_their_shares(redis: Redis) -> None:
+    dice = random.Random(7)
+    requests = [
+        Request(START, person, dice.randint(50, 500), dice.randint(20, 200), weight=weight, cap=8)
+        for person, weight in ((1, 1), (2, 2), (3, 4))
+        for _ in range(1_000)
+    ]
+    until = START + 240 * SECOND
+    seen = await run(redis, config(8), requests, until=until)
+    got = [seen.got(person, START, until) for person in (1, 2, 3)]
+    assert got[1] / got[0] == pytest.approx(2, rel=0.1)
+    assert got[2] / got[0] == pytest.approx(4, rel=0.1)
+
+
+@settings(max_examples=10)
+@given(pause_s=st.integers(61, 3_000), slots=st.sampled_from([1, 4]), seed=st.integers(0, 99))
+async def test_idling_banks_no_credit(redis: Redis, pause_s: int, slots: int, seed: int) -> None:
+    """Who comes back after a pause shares from then on, and gets nothing in return for what others had meanwhile."""
+    dice = random.Random(seed)
+    back = START + pause_s * SECOND
+    requests = [Request(START, 2, 100, 50, cap=slots)]
+    requests += [Request(back - 60 * SECOND, 1, 100, 50, cap=slots) for _ in range(150 * slots)]
+    requests += [Request(back, 2, dice.randint(50, 150), 50, cap=slots) for _ in range(100 * slots)]
+    until = back + 60 * SECOND
+    seen = await run(redis, config(slots), requests, until=until)
+    first, second = (seen.got(person, back, until) for person in (1, 2))
+    assert first + second > 8_000 * slots
+    assert abs(second - first) <= 2 * max(150, 2 * 50 * slots) + 300 * slots
+
+
+async def test_a_flood_of_1500_requests_delays_forty_light_persons_by_seconds_only(redis: Redis) -> None:
+    """design.md's prototype: 1.6 s with a base cap of 3 and a reserve of 3, against 807 s first come first served."""
+    dice = random.Random(11)
+    flood = [Request(START, FLOOD, dice.randint(200, 1_500), dice.randint(100, 500), cap=3) for _ in range(1_500)]
+    light = [
+        Request(at, person, dice.randint(50, 800), dice.randint(50, 400), cap=3)
+        for person in LIGHT
+        for at in arrivals(dice, every_s=60, until_s=300)
+    ]
+    seen = await run(redis, config(SLOTS, lag_max=16_384, reserve_min=3, reserve_max=3), flood + light)
+    waits = [wait for person in LIGHT for wait in seen.waits[person]]
+    assert p95(waits) < 3, p95(waits)
+    assert max(waits) < 15
+    # Nobody starves, the flood included, and it gets what the others leave free.
+    assert sum(map(len, seen.waits.values())) == len(flood) + len(light)
+    assert seen.busy_us / ((seen.until - START) * SLOTS) > 0.8
+
+
+async def test_a_reserve_that_follows_arrivals_spares_light_persons_nearly_all_waiting(redis: Redis) -> None:
+    dice = random.Random(12)
+    flood = [Request(START, FLOOD, dice.randint(200, 1_500), dice.randint(100, 500), cap=3) for _ in range(900)]
+    light = [
+        Request(at, person, dice.randint(50, 800), dice.randint(50, 400), cap=3)
+        for person in LIGHT
+        for at in arrivals(dice, every_s=60, until_s=200)
+    ]
+    until = START + 200 * SECOND
+    plain = await run(redis, config(SLOTS, lag_max=16_384), flood + light, until=until)
+    spared = await run(redis, config(SLOTS, lag_max=16_384, reserve_max=6), flood + light, until=until)
+    waits = [[w for person in LIGHT for w in seen.waits[person]] for seen in (plain, spared)]
+    assert p95(waits[1]) <= 1.5, p95(waits[1])
+    assert p95(waits[1]) < p95(waits[0])
+
+
+async def test_the_reserve_grows_with_light_arrivals_and_goes_when_they_stop(redis: Redis) -> None:
+    dice = random.Random(13)
+    light = [
+        Request(at, number, 200, 200, cap=1)
+        for number, at in enumerate(arrivals(dice, every_s=0.4, until_s=300, since_s=100), start=1)
+    ]
+    quiet = [Request(START + at * SECOND, 10**6, 100, 40, cap=1) for at in (*range(20, 100, 20), *range(700, 900, 50))]
+    seen = await run(redis, config(SLOTS, reserve_max=6), light + quiet)
+    before, during, after = (
+        [reserve for at, reserve in seen.reserves if since <= (at - START) / SECOND < until]
+        for since, until in ((0, 95), (200, 300), (700, 1_000))
+    )
+    assert set(before) == {0}
+    assert min(during) >= 1
+    assert max(during) <= 6
+    assert set(after) == {0}
+
+
+async def test_the_reserve_survives_a_clock_that_is_set_back(redis: Redis) -> None:
+    await redis.flushdb()
+    queue = FairQueue(redis, "world", config(SLOTS, reserve_max=6))
+    await queue.configure(now_us=START)
+
+    async def one(turn: int, now: int) -> None:
+        claim = await _served_next(queue, turn, turn, now)
+        await queue.finish(claim, Usage(10, 0, 10), now_us=now - 7_200 * SECOND)
+
+    await one(1, START)
+    await one(2, START - 3_600 * SECOND)
+    snapshot = await queue.snapshot(now_us=START - 3_600 * SECOND)
+    assert snapshot.reserve == 0
+    assert snapshot.service_s == 0
+
+
+async def test_a_person_is_forgotten_after_an_hour_without_tickets_and_not_before(redis: Redis) -> None:
+    """Their answers are short, everybody else's are long: it shows in the KV tokens that are kept for the next one."""
+    for pause_s, kept in ((3_500, 100 + 50), (3_700, 100 + 400)):
+        await redis.flushdb()
+        queue = FairQueue(redis, "world", QueueConfig(slots=4, kv_budget=10**6, lease_s=LEASE_S))
+        await queue.configure(now_us=START)
+        for turn, (person, output) in enumerate([(2, 400)] * 8 + [(1, 50)] * 8, start=1):
+            claim = await _served_next(queue, turn, person, START)
+            await queue.finish(claim, Usage(100, 0, output), now_us=START + 1)
+        await _served_next(queue, 99, 1, START + pause_s * SECOND)
+        snapshot = await queue.snapshot(now_us=START + pause_s * SECOND)
+        assert snapshot.kv_used == pytest.approx(kept, rel=0.3)
+
+
+async def _served_next(queue: FairQueue, turn: int, person: int, now: int) -> Claim:
+    await queue.submit(Ticket(turn, person, 1, 1, input_tokens=100, cached_tokens_est=0, output_max=500), now_us=now)
+    claim = (await queue.claim(now_us=now)).claim
+    assert claim
+    return claim
+
+
+async def test_an_expected_wait_follows_the_line_and_the_pace(redis: Redis) -> None:
+    """ETA = cost ahead ÷ smoothed rate: with one slot and 4 s an answer, each place is about 4 s more."""
+    await redis.flushdb()
+    queue = FairQueue(redis, "world", QueueConfig(slots=1, reserve_max=0))
+    await queue.configure(now_us=START)
+    now = START
+    for turn in range(1, 26):
+        await queue.submit(Ticket(turn, turn, 1, 1, input_tokens=10, cached_tokens_est=0, output_max=10), now_us=now)
+    for _ in range(10):
+        claim = (await queue.claim(now_us=now)).claim
+        assert claim
+        now += 4 * SECOND
+        await queue.finish(claim, Usage(10, 0, 10), now_us=now)
+    claim = (await queue.claim(now_us=now)).claim
+    assert claim
+    waiting = [turn for turn in range(1, 26) if turn not in await _gone(queue, now)]
+    places = sorted([await queue.position(turn, now_us=now) for turn in waiting], key=lambda p: p.position if p else 0)
+    assert [place.position for place in places if place] == list(range(1, len(waiting) + 1))
+    for place in places:
+        assert place
+        assert place.eta_low_s <= 4 * place.position <= place.eta_high_s
+        assert place.eta_high_s <= 2 * place.eta_low_s + 10
+
+
+async def _gone(queue: FairQueue, now: int) -> set[int]:
+    """Turns that are served or being served."""
+    places = {turn: await queue.position(turn, now_us=now) for turn in range(1, 26)}
+    return {turn for turn, place in places.items() if place is None or place.position == 0}
