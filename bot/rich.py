@@ -167,8 +167,9 @@ class _Builder:
             self._add_block(InputRichBlockMathematicalExpression(expression=value))
             self._stack.append(host)
         elif kind in {"DisplayMath", "InlineMath"}:
-            # Two prices in dollars may read as one formula; they stay what they were.
-            self._write(RichTextMathematicalExpression(expression=value) if is_formula(event) else f"${value}$", value)
+            # Two prices in dollars may read as one formula; they stay what they were. A letter is a variable.
+            shown = is_formula(event) or (len(value) == 1 and value.isalpha())
+            self._write(RichTextMathematicalExpression(expression=value) if shown else f"${value}$", value)
         elif kind == "Code":
             self._write(RichTextCode(text=value), value)
         else:

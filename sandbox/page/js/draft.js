@@ -73,7 +73,8 @@ export class DraftRow {
     const speed = Math.max(UNITS_PER_S_MIN, (this.text.length - this.shown) / CATCH_UP_S);
     let before = performance.now();
     const step = (now) => {
-      this.shown = Math.min(this.text.length, this.shown + ((now - before) / 1000) * speed);
+      const passed = Math.max(0, now - before); // a frame's time may lie before the draft came
+      this.shown = Math.min(this.text.length, this.shown + (passed / 1000) * speed);
       before = now;
       this.paint();
       if (this.shown < this.text.length) this.frame = requestAnimationFrame(step);

@@ -32,7 +32,7 @@ export class Timeline {
     this.lane = h("div", { class: "lane", role: "log", "aria-live": "polite", "aria-relevant": "additions" });
     this.tail = h("div", { class: "tail" });
     this.column = h("div", { class: "lane-column" }, this.lane, this.tail);
-    this.scroll = h("div", { class: "scroll", tabindex: "0", "aria-label": t("message") }, this.column);
+    this.scroll = h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": t("messages") }, this.column);
     this.badge = h("span", { class: "to-end-count", hidden: true });
     this.toEnd = button("to-end", t("toEnd"), [icon("down", 22), this.badge], () => this.stick(true), { hidden: true });
     this.node = h("div", { class: "timeline" }, this.scroll, this.toEnd);

@@ -48,6 +48,7 @@ const WORDS = {
   emptyChat: ["Здесь пока ничего нет", "Nothing here yet"],
   whatCan: ["Что умеет этот бот?", "What can this bot do?"],
   message: ["Сообщение", "Message"],
+  messages: ["Сообщения", "Messages"],
   caption: ["Подпись", "Caption"],
   messageTo: ["Сообщение в чат {chat}", "Message to {chat}"],
   send: ["Отправить", "Send"],

@@ -23,6 +23,6 @@ async def stand(browser: Chromium) -> AsyncIterator[Stand]:
 
 @pytest.fixture(scope="module")
 async def forma(forma: Forma) -> Forma:
-    """Forma with a model three times as fast: what is tried here is what a person sees, not how long it takes."""
-    forma.model.server.options.change({"speed": 3.0})
+    """Forma with a model that takes its time, so that a person sees an answer grow and can stop it."""
+    forma.model.server.options.change({"speed": 1.0, "inter_token_s": 0.008})
     return forma

@@ -209,7 +209,7 @@ async def test_a_growing_draft_stays_in_view_and_never_shrinks(stand: Stand) -> 
         await expect(column.locator(".row.peer")).to_have_count(1)
         seen = await page.evaluate("seen")
         assert seen["drafts"] > 6
-        assert seen["shrunk"] == 0
+        assert seen["shrunk"] == []
         assert seen["lost"] == 0
 
 
@@ -217,14 +217,14 @@ async def test_a_growing_draft_stays_in_view_and_never_shrinks(stand: Stand) -> 
 FOLLOW = """key => {
   const column = document.querySelector(`.column[data-key="${key}"]`);
   const scroll = column.querySelector(".scroll");
-  window.seen = { drafts: 0, shrunk: 0, lost: 0 };
+  window.seen = { drafts: 0, shrunk: [], lost: 0 };
   let before = 0;
   const look = () => {
     const draft = column.querySelector(".draft");
     if (!draft) return;
     const tall = draft.getBoundingClientRect().height;
     seen.drafts += 1;
-    if (tall < before - 1) seen.shrunk += 1;
+    if (tall < before - 1) seen.shrunk.push([before, tall, draft.textContent.slice(-40)]);
     if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight > 2) seen.lost += 1;
     before = tall;
   };
