@@ -1,11 +1,13 @@
 """The books are checked: every hour the wallets that moved, every night everything, each from one snapshot."""
 
 import contextlib
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
 from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts import alert
 from app.context import App
@@ -19,6 +21,30 @@ CHECKED_KEY = "forma:books:checked"
 NIGHT_HOUR_UTC = 1
 WHOLE_TIMEOUT_MS = 600_000
 
+# Billing knows turns by number only, so what holds and turns say of each other is asked here.
+_HOLDS = sa.text(
+    """
+    SELECT 'hold ' || h.turn_id || ': ' || h.status || ', its turn ' || coalesce(t.status, 'is gone')
+    FROM holds h LEFT JOIN turns t ON t.id = h.turn_id
+    WHERE h.status = 'held' AND t.status IS DISTINCT FROM 'open'
+    UNION ALL
+    SELECT 'turn ' || t.id || ': open without a hold'
+    FROM turns t LEFT JOIN holds h ON h.turn_id = t.id AND h.status = 'held'
+    WHERE t.status = 'open' AND h.turn_id IS NULL
+    LIMIT :most
+    """
+)
+
+
+async def violations(connection: AsyncConnection, accounts: Collection[int] | None = None) -> list[Violation]:
+    """Return what breaks the books now: billing's invariants, of all or of some wallets, and holds without a turn."""
+    broken = await invariants.check(connection, accounts)
+    rows = (await connection.execute(_HOLDS, {"most": invariants.COUNT_MAX})).scalars().all()
+    if rows:
+        name = "a hold is open exactly while its turn is"
+        broken.append(Violation(7, name, len(rows), tuple(rows[: invariants.EXAMPLES_MAX])))
+    return broken
+
 
 async def check(app: App, *, now: datetime) -> list[Violation]:
     """Check the invariants, alert each that is broken once a day, and return them.
@@ -30,7 +56,7 @@ async def check(app: App, *, now: datetime) -> list[Violation]:
         await tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         await tx.execute(sa.text(f"SET LOCAL statement_timeout = {WHOLE_TIMEOUT_MS}"))
         moved, last = await invariants.touched(tx, after_tx=checked or 0)
-        broken = await invariants.check(tx, None if checked is None else moved)
+        broken = await violations(tx, None if checked is None else moved)
     for violation in broken:
         log.error("invariant_broken", number=violation.number, name=violation.name, examples=violation.examples)
         async with app.db.transaction() as tx:

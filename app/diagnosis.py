@@ -9,8 +9,8 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from app.books import violations
 from app.context import App
-from billing import invariants
 from inference import models
 from inference.models import Model
 from inference.vllm import open_session
@@ -101,7 +101,7 @@ async def books(app: App) -> Part:
     """Check every invariant: seconds on large books, so only an operator asks for it."""
     try:
         async with app.db.read() as connection:
-            broken = await invariants.check(connection)
+            broken = await violations(connection)
     except Exception as error:
         return Part("books", "bad", type(error).__name__)
     if broken:

@@ -15,7 +15,8 @@ from aiogram.types import BotCommandScopeAllPrivateChats
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
-from billing import catalog, invariants
+from app import books
+from billing import catalog
 from cli import compose, embedded
 from inference import models
 from kit import migrate, redis, stamp
@@ -154,7 +155,7 @@ async def _database(settings: Settings) -> list[Finding]:
         found = [Finding("good", "reachable and up to date")]
         async with db.read() as connection:
             await stamp.check(connection, kind=stamp.kind_of(settings.bot_id))
-            broken = await invariants.check(connection)
+            broken = await books.violations(connection)
         return found + [
             Finding("bad", f"invariant {one.number}: {one.name} ({one.count})", "see docs/operator.md")
             for one in broken

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import books
+from billing import allowance, holds
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.support.forma import Forma
 from tests.support.telegram import Group, Person
@@ -73,3 +74,18 @@ async def test_after_a_loss_of_redis_everything_is_checked(forma: Forma, room: t
         assert await books.check(forma.app, now=DAY) != []
     finally:
         await shift(forma, person, -1)
+
+
+async def test_a_hold_that_outlives_its_turn_is_named(forma: Forma) -> None:
+    person = await forma.person("ru")
+    async with forma.app.db.transaction() as tx:
+        await allowance.ensure(tx, person_id=person.id, now=forma.app.clock.now())
+        await holds.place(tx, person_id=person.id, turn_id=10**9, tokens_min=1, tokens_max=5, now=forma.app.clock.now())
+    async with forma.app.db.read() as connection:
+        [violation] = await books.violations(connection)
+    assert (violation.number, violation.name) == (7, "a hold is open exactly while its turn is")
+    assert violation.examples == (f"hold {10**9}: held, its turn is gone",)
+    async with forma.app.db.transaction() as tx:
+        assert await holds.release(tx, turn_id=10**9, now=forma.app.clock.now())
+    async with forma.app.db.read() as connection:
+        assert await books.violations(connection) == []
