@@ -160,7 +160,7 @@ async def test_a_message_while_an_answer_runs_gets_eyes_and_its_own_answer(brows
     who = await forma.person("en", first_name="Fay")
     async with show(browser, forma, who) as page:
         column = phone(page, who)
-        await say(column, "[[tokens: 600]] first")
+        await say(column, "[[tokens: 350]] first")
         await expect(column.locator(".draft .text")).to_contain_text("first", timeout=30_000)
         await say(column, "[[echo: the second answer]]")
         second = column.locator(".row.own").last

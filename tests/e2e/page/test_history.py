@@ -100,3 +100,51 @@ async def test_a_cut_socket_is_resumed_without_reading_everything_again(stand: S
         await expect(column.locator(".row")).to_have_count(3)
         assert len(sockets) == 2
         assert not reads
+
+
+async def test_an_answer_that_streams_while_the_socket_is_cut_is_shown_once_and_whole(stand: Stand) -> None:
+    who = await stand.person("Sid", started=True)
+    bot, words = stand.bench.bot, "A line about sleep.\n"
+    sockets: list[WebSocketRoute] = []
+
+    def connect(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    async with stand.page(at(who), tolerated=AWAY) as page:
+        await page.route_web_socket(re.compile("/_control/events"), connect)
+        await page.reload()
+        column = phone(page, who)
+        await expect(page.locator(".offline")).to_be_hidden()
+        await bot.send_message_draft(chat_id=who.id, draft_id=3, text=words * 2, can_stop=True)
+        await expect(column.locator(".draft .text")).to_have_text(words * 2)
+        await sockets[-1].close()
+        await bot.send_message_draft(chat_id=who.id, draft_id=3, text=words * 6, can_stop=True)
+        await expect(column.locator(".draft .text")).to_have_text(words * 6)
+        await sockets[-1].close()
+        await bot.send_message(who.id, words * 8)
+        await expect(column.locator(".row.peer .text")).to_have_text([words * 8])
+        await expect(column.locator(".draft")).to_have_count(0)
+
+
+async def test_a_reader_who_scrolled_back_is_left_there_while_an_answer_grows(stand: Stand) -> None:
+    who = await stand.person("Tim", started=True)
+    bot = stand.bench.bot
+    for number in range(30):
+        await bot.send_message(who.id, f"message {number}\n" + "line\n" * 3)
+    async with stand.page(at(who)) as page:
+        column = phone(page, who)
+        await column.get_by_text("message 29").wait_for()
+        await column.locator(".scroll").hover()
+        await page.mouse.wheel(0, -1500)
+        end = column.get_by_role("button", name="To the latest messages")
+        await expect(end).to_be_visible()
+        place = await column.locator(".scroll").evaluate("node => node.scrollTop")
+        await bot.send_message_draft(chat_id=who.id, draft_id=4, text="line\n" * 40, can_stop=True)
+        await expect(column.locator(".draft .text")).to_have_text("line\n" * 40)
+        await bot.send_message(who.id, "line\n" * 40 + "the end")
+        await expect(column.locator(".to-end-count")).to_have_text("1")
+        assert await column.locator(".scroll").evaluate("node => node.scrollTop") == place
+        await end.click()
+        await expect(column.locator(".row.peer .meta").last).to_be_in_viewport()
+        await expect(end).to_be_hidden()
