@@ -1,6 +1,7 @@
 """The Lua against a plain Python scheduler, on virtual time, with holders that crash, come back late, or lose Redis."""
 
 import asyncio
+import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,6 +50,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.ended: dict[int, str] = {}
         self.ended_at: dict[int, int] = {}
         self.ended_before_loss: set[int] = set()
+        self.saved: tuple[dict[bytes, tuple[bytes, int]], Model] | None = None
 
     def run(self, operation):
         return self.loop.run_until_complete(operation)
@@ -284,6 +286,33 @@ class QueueMachine(RuleBasedStateMachine):
         self.run(self.queue.position(1, now_us=self.now))
         self.model = Model(self.config, self.now)
 
+    @rule()
+    def redis_saves(self) -> None:
+        async def dump() -> dict[bytes, tuple[bytes, int]]:
+            keys = [key async for key in self.redis.scan_iter()]
+            return {key: (await self.redis.dump(key), max(0, await self.redis.pttl(key))) for key in keys}
+
+        self.saved = (self.run(dump()), copy.deepcopy(self.model))
+
+    @precondition(lambda self: self.saved)
+    @rule()
+    def redis_comes_back_as_it_was_saved(self) -> None:
+        """What happened since is unknown to it, and holders come with fences that it has not handed out."""
+        self.now = max(self.now, self.latest) + SECOND
+        keys, model = self.saved
+        # Postgres would know that these have ended, and answers whoever is given them again.
+        for turn_id in model.entries:
+            self.ended.pop(turn_id, None)
+        self.ended_before_loss = set(self.ended)
+
+        async def restore() -> None:
+            await self.redis.flushdb()
+            for key, (value, ttl_ms) in keys.items():
+                await self.redis.restore(key, ttl_ms, value)
+
+        self.run(restore())
+        self.model = copy.deepcopy(model)
+
     @invariant()
     def looks_as_the_model(self) -> None:
         if not hasattr(self, "model"):
@@ -384,6 +413,8 @@ def _step(machine: QueueMachine, dice: random.Random) -> None:
         (0.5, partial(machine.wait, dice.choice([8 * SECOND, 61 * SECOND, -2 * SECOND, -40 * SECOND]))),
         (0.5, partial(machine.holders_die_and_one_comes_back, dice.randint(1, 3), output, dice.random() < 0.5)),
         (0.3, partial(machine.lose_redis, dice.random() < 0.3)),
+        (0.3, machine.redis_saves),
+        (0.3, machine.redis_comes_back_as_it_was_saved if machine.saved else machine.redis_saves),
         (3, partial(machine.admit, key, dice.choice([0, 100, 1_500, 3_000]))),
         (0.5, partial(machine.release, key)),
         (0.5, partial(machine.submit_again, pick, dice.randint(0, 2))),
