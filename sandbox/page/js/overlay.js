@@ -63,6 +63,7 @@ export function openSheet(host, { title, content, onClose, locked = () => false,
   });
   fill(body, content);
   layer.append(box);
+  hush(host);
   host.append(layer);
   for (const node of others) node.inert = true;
   (body.querySelector("[data-first]") || body.querySelector(FOCUSABLE) || cross).focus({ preventScroll: true });
@@ -86,12 +87,20 @@ export function confirm(host, { title, text, action, danger = false, act, extra 
   });
 }
 
-/** A note that goes away by itself. */
-export function toast(host, text) {
+const hush = (host) => {
   for (const old of host.querySelectorAll(":scope > .toast")) old.remove();
+};
+
+/** A note that goes away by itself. It covers neither the line below a chat nor the buttons of a sheet. */
+export function toast(host, text) {
+  hush(host);
   const note = h("div", { class: "toast", role: "status" }, text);
   host.append(note);
   setTimeout(() => note.remove(), TOAST_MS);
+  if (host === document.body) return;
+  const below = host.querySelector(":scope > .sheet-layer .sheet") || host.querySelector(":scope > .foot");
+  const space = host.clientHeight - note.offsetHeight - 28;
+  if (below) note.style.bottom = `${Math.min(below.offsetHeight, space) + 14}px`;
 }
 
 /** What answerCallbackQuery shows with show_alert: stays until it is closed. */

@@ -22,13 +22,16 @@ export class ReplyKeyboard {
     this.node = h("div", { class: "reply-keys", hidden: true });
     this.toggle = button(
       "icon-button keys-toggle",
-      t("commands"),
+      t("botKeyboard"),
       icon("keyboard", 22),
-      () => {
-        this.node.hidden = !this.node.hidden;
-      },
-      { hidden: true },
+      () => this.show(this.node.hidden),
+      { hidden: true, "aria-expanded": "false" },
     );
+  }
+
+  show(on) {
+    this.node.hidden = !on;
+    this.toggle.setAttribute("aria-expanded", String(on));
   }
 
   refresh(messages) {
@@ -36,7 +39,7 @@ export class ReplyKeyboard {
     if (markup === this.markup) return;
     this.markup = markup;
     this.toggle.hidden = !markup;
-    this.node.hidden = !markup;
+    this.show(Boolean(markup));
     fill(
       this.node,
       markup
@@ -55,7 +58,7 @@ export class ReplyKeyboard {
     const words = typeof item === "string" ? item : item.text;
     return button("reply-key", null, words, () => {
       this.press(item, words);
-      if (this.markup?.one_time_keyboard) this.node.hidden = true;
+      if (this.markup?.one_time_keyboard) this.show(false);
     });
   }
 

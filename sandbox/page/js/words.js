@@ -54,6 +54,7 @@ const WORDS = {
   send: ["Отправить", "Send"],
   attach: ["Прикрепить", "Attach"],
   commands: ["Команды бота", "Bot commands"],
+  botKeyboard: ["Клавиатура бота", "Bot keyboard"],
   recordVoice: ["Записать голосовое", "Record a voice message"],
   recordingNow: ["Запись", "Recording"],
   noMicrophone: ["Микрофон недоступен, прикрепите звуковой файл.", "No microphone here: attach a sound file instead."],

@@ -39,6 +39,7 @@ async def test_buttons_answer_with_a_note_an_alert_or_a_copy(stand: Stand) -> No
         await expect(column.locator(".key.busy")).to_have_count(0)
         await column.get_by_role("button", name="Alert").click()
         await expect(column.get_by_role("dialog")).to_contain_text("You pressed alert")
+        await expect(column.locator(".toast")).to_have_count(0)
         await page.keyboard.press("Escape")
         await expect(column.get_by_role("dialog")).to_have_count(0)
         await column.get_by_role("button", name="Copy").click()
