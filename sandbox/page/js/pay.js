@@ -215,7 +215,7 @@ function subscriptionCard(ctx, sub, again) {
       "div",
       { class: "sub-words" },
       h("strong", {}, sub.title),
-      h("span", { class: "sub-price" }, starsLabel(sub.amount), ` ${t("per30")}`),
+      h("span", { class: "sub-price" }, starsLabel(sub.amount), t("per30")),
       h("small", {}, subscriptionState(sub)),
     ),
     action,
