@@ -63,6 +63,8 @@ class Database:
             pool_timeout=POOL_WAIT_S,
             json_serializer=dumps,
             json_deserializer=orjson.loads,
+            # An error would quote what people wrote.
+            hide_parameters=True,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
                 "server_settings": {

@@ -3,7 +3,9 @@
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 import structlog
@@ -11,6 +13,7 @@ from prometheus_client import REGISTRY as OWN_REGISTRY
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 MULTIPROCESS_ENV = "PROMETHEUS_MULTIPROC_DIR"
+CAUSES_MAX, ERROR_CHARS_MAX = 5, 200
 _WAITS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 40, 80, 160, 320)
 
 turns_total = Counter("forma_turns_total", "Turns that ended, by how.", ["status"])
@@ -49,9 +52,15 @@ def configure_logs(*, process: str, level: str, format: Literal["json", "text"])
         cache_logger_on_first_use=True,
     )
     renderers: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_told_exception), structlog.processors.JSONRenderer()]
         if format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                sort_keys=False,
+                exception_formatter=lambda to, found: print("", _told_exception(found), sep="\n", file=to),
+            )
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -67,6 +76,22 @@ def configure_logs(*, process: str, level: str, format: Literal["json", "text"])
     for noisy in ("aiogram", "aiohttp.access", "arq", "httpx", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _told_exception(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
+    """Return a traceback without what people wrote: no values of variables, of each error its type and first line.
+
+    The further lines of a database's or a validator's error quote rows and inputs.
+    """
+    error: BaseException | None = exc_info[1]
+    told: list[str] = []
+    while error is not None and len(told) < CAUSES_MAX:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        first_line = str(error).partition("\n")[0][:ERROR_CHARS_MAX]
+        told.append(f"{frames}{type(error).__module__}.{type(error).__qualname__}: {first_line}")
+        inner = getattr(error, "exceptions", ())
+        error = inner[0] if inner else error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nwhich came of:\n".join(told)
 
 
 def render_metrics() -> bytes:

@@ -167,16 +167,19 @@ async def mark_failed(tx: AsyncConnection, post_id: int, *, error: str, now: dat
     )
 
 
-async def send_again(tx: AsyncConnection, chat_id: int, *, error: str, now: datetime) -> int:
-    """Put a chat's answers that failed by `error` back, while they are kept; return how many."""
+async def send_again(
+    tx: AsyncConnection, chat_id: int, *, error: str, now: datetime, notices: Sequence[str] = ()
+) -> int:
+    """Put a chat's answers, and the `notices` of these keys, that failed by `error` back, while they are kept."""
     done = await tx.execute(
         sa.text(
             """
             UPDATE outbox SET status = 'pending', attempts = 0, not_before = NULL, sent_at = NULL, error = NULL
-            WHERE chat_id = :chat AND kind = 'answer' AND status = 'failed' AND error = :error AND sent_at > :since
+            WHERE chat_id = :chat AND status = 'failed' AND error = :error AND sent_at > :since
+              AND (kind = 'answer' OR payload ->> 'notice' = ANY (CAST(:notices AS text[])))
             """
         ),
-        {"chat": chat_id, "error": error, "since": now - KEEP_SENT},
+        {"chat": chat_id, "error": error, "since": now - KEEP_SENT, "notices": list(notices)},
     )
     return done.rowcount
 

@@ -167,7 +167,7 @@ async def resolve_grant(query: CallbackQuery, ctx: Context, is_admin: bool) -> N
         async with ctx.transaction() as tx:
             request = await admin_requests.resolve(
                 tx,
-                int(raw_id) if raw_id.isdigit() and len(raw_id) < 18 else 0,
+                int(raw_id) if raw_id.isdecimal() and len(raw_id) < 18 else 0,
                 actors=speaks_for,
                 confirmed=confirmed,
                 now=now,

@@ -79,6 +79,6 @@ async def expired(query: CallbackQuery, ctx: Context) -> None:
 
 def _turn_id(query: CallbackQuery) -> int:
     raw = (query.data or "").partition(":")[2]
-    if not raw.isdigit() or len(raw) > 18:
+    if not raw.isdecimal() or len(raw) > 18:
         raise Expired
     return int(raw)

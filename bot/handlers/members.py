@@ -15,6 +15,18 @@ from kit.words import words
 
 log = structlog.get_logger(__name__)
 
+# What a person must still hear who had blocked the bot meanwhile: where their Stars went.
+TOLD_LATER = (
+    "paid-pack",
+    "paid-subscription",
+    "paid-unclear",
+    "paid-other-person",
+    "paid-twice",
+    "renewed",
+    "refunded",
+    "grant-received",
+)
+
 
 async def no_admin_group(_: TelegramObject, room: Room) -> bool:
     """Filter: let updates through while FORMA_ADMIN_CHAT_ID is empty."""
@@ -51,13 +63,13 @@ def _say_id(ctx: Context, chat_id: int) -> None:
 
 
 async def blocked(event: ChatMemberUpdated, ctx: Context) -> None:
-    """Remember a block, so that nothing is tried there; who comes back gets the answers that could not be delivered."""
+    """Remember a block, so that nothing is tried there; who comes back gets what could not be delivered."""
     gone = event.new_chat_member.status in {ChatMemberStatus.KICKED, ChatMemberStatus.LEFT}
     now = ctx.app.clock.now()
     async with ctx.transaction() as tx:
         await persons.set_blocked(tx, ctx.person.id, blocked=gone, now=now)
         if not gone:
-            await outbox.send_again(tx, ctx.chat_id, error="blocked", now=now)
+            await outbox.send_again(tx, ctx.chat_id, error="blocked", now=now, notices=TOLD_LATER)
 
 
 async def migrated(message: Message, ctx: Context) -> None:

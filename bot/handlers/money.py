@@ -110,7 +110,9 @@ async def buy(query: CallbackQuery, ctx: Context) -> None:
     except Rejected as rejected:
         await answer(ctx, query, ctx.words.say(rejected.code, **rejected.params), alert=True)
         return
-    link = await ctx.room.sender.answer(_invoice(ctx, product, order))
+    link = await ctx.room.sheets.link(
+        order, ctx.words.language, lambda: ctx.room.sender.answer(_invoice(ctx, product, order))
+    )
     await ctx.room.sheets.remember(order.id, ctx.chat_id, query.message.message_id)
     text, keyboard = offers.payment(ctx.words, order, link, refund_rule(ctx))
     ctx.send(
@@ -237,7 +239,7 @@ async def subscription_updated(event: BotSubscriptionUpdated, ctx: Context) -> N
 async def _own(ctx: Context, query: CallbackQuery) -> Subscription | None:
     """Return the person's own subscription that a button names."""
     raw = (query.data or "").partition(":")[2]
-    if not raw.isdigit() or len(raw) > 18:
+    if not raw.isdecimal() or len(raw) > 18:
         return None
     async with ctx.app.db.read() as connection:
         found = await subscriptions.find(connection, int(raw))

@@ -126,7 +126,7 @@ invoice-label = { $plan }
 
 ## Refused before paying: Telegram shows it to the person
 
-error-order-expired = This invoice has expired. Open /plans, the price is the same.
+error-order-expired = This invoice has expired. There is a new one in /plans
 error-order-of-another = This invoice was made for someone else. Yours is in /plans.
 error-order-price-differs = The price has changed. The new one is in /plans.
 error-order-paid = This is already paid, there is no need to pay twice.
@@ -141,7 +141,9 @@ checkout-failed = The invoice could not be checked, nothing was charged. Try aga
 paid-subscription = { $plan } until { DAY($until) }, { ANSWERS($tokens) }. Cancel: /subscription
 paid-pack = The pack is yours: { TOKENS($tokens) }, until { DATE($until) }.
 paid-unclear = Your payment came in and we are checking it with Telegram. There is nothing for you to do, we answer within 48 h. Code { $code }
-paid-other-person = The invoice was paid by someone it wasn't made for. The Stars went back to the payer.
+# Said to whoever paid
+paid-other-person = This invoice was made for someone else, so we are sending your { STARS($stars) } back. Yours is in /plans
+paid-twice = You have a subscription that is paid already, so we are sending { STARS($stars) } back. What you have: /subscription
 refunded = { STARS($stars) } refunded. The tokens of that purchase are gone.
 paysupport =
     A question about a payment: { $contact }

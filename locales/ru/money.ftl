@@ -130,7 +130,7 @@ invoice-label = { $plan }
 
 ## Отказ перед оплатой: Telegram покажет его человеку
 
-error-order-expired = Этот счёт устарел. Откройте /plans, цена та же.
+error-order-expired = Этот счёт устарел. Новый — в /plans
 error-order-of-another = Этот счёт выставлен другому человеку. Ваш — в /plans.
 error-order-price-differs = Цена изменилась. Новая — в /plans.
 error-order-paid = Это уже оплачено, второй раз платить не нужно.
@@ -145,7 +145,9 @@ checkout-failed = Не получилось проверить счёт, нич�
 paid-subscription = { $plan } до { DAY($until) }, { ANSWERS($tokens) }. Отмена: /subscription
 paid-pack = Пакет ваш: { TOKENS($tokens) }, до { DATE($until) }.
 paid-unclear = Оплата пришла, сверяем её с Telegram. Ничего делать не нужно, ответим за 48 ч. Код { $code }
-paid-other-person = Счёт оплатил не тот, кому он выставлен. Звёзды вернулись плательщику.
+# Говорится тому, кто заплатил
+paid-other-person = Этот счёт выставлен другому человеку, поэтому возвращаем вам { STARS($stars) }. Ваши счета — в /plans
+paid-twice = Эта подписка у вас уже оплачена, поэтому возвращаем { STARS($stars) }. Что у вас есть: /subscription
 refunded = Вернули { STARS($stars) }. Токены этой покупки сняты.
 paysupport =
     Вопрос об оплате: { $contact }
