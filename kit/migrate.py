@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -57,7 +58,7 @@ async def pending(db: Database) -> list[str]:
 def _newer_is_misconfigured() -> Iterator[None]:
     try:
         yield
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise Misconfigured(
             f"the database was migrated by a newer Forma ({error}): run that version, or restore a backup"
         ) from error

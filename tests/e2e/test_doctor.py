@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from redis.asyncio import Redis
 
 import sandbox.model.server
@@ -40,10 +41,13 @@ class Setup:
     home: Path
 
     async def doctor(self, **changes: object) -> tuple[int, str]:
+        return await self.run("doctor", **changes)
+
+    async def run(self, command: str, **changes: object) -> tuple[int, str]:
         """Exit status and words."""
         given = {name: value for name, value in (self.settings | changes).items() if value is not None}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli", "doctor", env=clean_environment(**given), cwd=self.home,
+            sys.executable, "-m", "cli", command, env=clean_environment(**given), cwd=self.home,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         said, _ = await asyncio.wait_for(process.communicate(), DOCTOR_S)
@@ -174,3 +178,17 @@ async def test_embedded_servers_are_asked_while_they_run(
     finally:
         await admin.execute("DROP DATABASE IF EXISTS forma WITH (FORCE)")
         await admin.close()
+
+
+async def test_a_database_of_a_newer_forma_is_refused_in_words(setup: Setup, database: Database) -> None:
+    async with database.transaction() as tx:
+        before = await tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        await tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999_later'"))
+    try:
+        for command in ("doctor", "migrate"):
+            status, said = await setup.run(command)
+            assert status != 0, command
+            assert "by a newer Forma" in said, command
+    finally:
+        async with database.transaction() as tx:
+            await tx.execute(sa.text("UPDATE alembic_version SET version_num = :before"), {"before": before})
