@@ -139,7 +139,13 @@ class Context:
 
 def payload_of(method: TelegramMethod[Any]) -> dict[str, Any]:
     """Return a Bot API call as an outbox payload."""
-    return {
-        "method": method.__api_method__,
-        "data": method.model_dump(mode="json", exclude_none=True, exclude_unset=True),
-    }
+    # The library's marks for "as the bot is set up" fall back to nothing; what it fills in by itself (the `type` of a
+    # scope) belongs to the call.
+    data = method.model_dump(mode="json", exclude_none=True, fallback=lambda _: None)
+    return {"method": method.__api_method__, "data": _without_none(data)}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value

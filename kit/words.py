@@ -207,8 +207,8 @@ def _prepared(name: str, value: Any, language: str) -> Any:
     if isinstance(value, str) and len(value) > ARGUMENT_CHARS_MAX:
         log.warning("words.argument_cut", language=language, chars=len(value))
         return value[: ARGUMENT_CHARS_MAX - 1] + "…"
-    # A plain str also for its subclasses: an enum of strings would be refused.
-    return str(value) if isinstance(value, str) else value
+    # Fluent refuses subclasses of str, and str() of an enum's member would be the member's name.
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _formatted(bundle: FluentBundle, key: str, arguments: dict[str, Any]) -> tuple[str | None, str]:
