@@ -6,9 +6,11 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from billing import invariants, payments
 from bot import menu
 from cli.main import main
 from inference import models
@@ -160,6 +162,13 @@ def test_every_alert_is_in_the_operators_guide() -> None:
     assert len(alerts) > 8
     explained = alerts_section()
     assert {one: said_of(one) for one in alerts if said_of(one) not in explained} == {}
+
+
+def test_every_reason_of_quarantine_and_every_rule_of_the_books_is_explained() -> None:
+    guide = read("docs/operator.md")
+    assert [reason for reason in get_args(payments.Reason) if f"`{reason}`" not in guide] == []
+    rules = re.findall(r"^\| (\d+) \| ", guide, re.MULTILINE)
+    assert sorted(map(int, rules)) == sorted({check.number for check in invariants.CHECKS})
 
 
 def slug(heading: str) -> str:
