@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from app import books, purchase
 from app.context import App
-from billing import lots, orders, subscriptions
+from billing import lots, orders, refunds, subscriptions
 from kit import inbox, outbox
 
 # Persons hear of a charge so long before it.
@@ -12,6 +12,8 @@ REMIND_BEFORE = timedelta(days=3)
 # A renewal is often some minutes late, and Telegram says by itself that one failed. After so long without a word of
 # either the person is told that grace runs.
 SILENCE_MAX = timedelta(hours=6)
+# Telegram answers a refund at once; what takes longer was refused, or the bot's balance is too low.
+REFUND_OVERDUE = timedelta(hours=1)
 BATCH_MAX = 500
 PURGE_MAX = 5_000
 
@@ -36,9 +38,12 @@ async def minute(app: App) -> None:
 
 
 async def hour(app: App) -> None:
-    """Check the books, alert what is broken, delete what has been kept long enough."""
+    """Check the books, alert what is broken, insist on refunds, delete what has been kept long enough."""
     now = app.clock.now()
     await books.check(app, now=now)
+    async with app.db.transaction() as tx:
+        for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
+            await purchase.insist_on_refund(app, tx, refund, now=now)
     async with app.db.transaction() as tx:
         await inbox.purge(tx, source=inbox.TELEGRAM, now=now, limit=PURGE_MAX)
         await outbox.purge(tx, now=now, limit=PURGE_MAX)

@@ -114,15 +114,27 @@ async def request_refund(
         details={"payment": payment_id, "refund": refund.id, "reason": reason},
         now=now,
     )
-    await _call(
-        tx,
-        refund.payer_id,
-        REFUND_METHOD,
-        {"user_id": refund.payer_id, "telegram_payment_charge_id": refund.charge_id},
-        f"refund:{refund.id}",
-        now,
-    )
+    await _call_refund(tx, refund, f"refund:{refund.id}", now)
     return refund
+
+
+async def insist_on_refund(app: App, tx: AsyncConnection, refund: refunds.Refund, *, now: datetime) -> None:
+    """Ask Telegram again for a refund that did not come through, and tell the operator: once a day each."""
+    key = f"refund:{refund.id}:{now:%Y%m%d}"
+    await _call_refund(tx, refund, key, now)
+    args = {"stars": refund.amount, "id": refund.payer_id}
+    await alert(app, tx, "admin-alert-refund-overdue", args, dedup_key=f"alert:overdue:{key}", now=now)
+
+
+async def refund_made(app: App, tx: AsyncConnection, *, charge_id: str, now: datetime) -> None:
+    """Book a refund that Telegram has just made at our word; its own report, if it still comes, finds it booked."""
+    payment = await payments.by_charge(tx, charge_id=charge_id)
+    if payment is None:
+        return
+    try:
+        await confirm_refund(app, tx, StarsRefund(charge_id, "", payment.payer_id, payment.amount), now=now)
+    except refunds.NotRefundable:
+        log.warning("refund_not_open", payment=payment.id, status=payment.status)  # charged back meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +250,11 @@ async def _stop_renewal(tx: AsyncConnection, person_id: int, first_charge: str, 
         f"cancel:{first_charge}",
         now,
     )
+
+
+async def _call_refund(tx: AsyncConnection, refund: refunds.Refund, key: str, now: datetime) -> None:
+    data = {"user_id": refund.payer_id, "telegram_payment_charge_id": refund.charge_id}
+    await _call(tx, refund.payer_id, REFUND_METHOD, data, key, now)
 
 
 async def _notice(

@@ -5,7 +5,7 @@ forgiven; what a hold reserves is taken when the hold resolves. Telegram refunds
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -190,6 +190,16 @@ async def confirm_stars(
     refund = await request(tx, payment_id=payment.id, requested_by=None, reason="provider", now=now)
     change = await confirm(tx, refund_id=refund.id, now=now)
     return Confirmed(await _one(tx, refund.id), change)
+
+
+async def overdue(connection: AsyncConnection, *, now: datetime, after: timedelta, limit: int) -> list[Refund]:
+    """Return the refunds of which the provider has said nothing since `after` or longer, the oldest first."""
+    rows = await connection.execute(
+        _SELECT.where(refunds.c.status.in_(OPEN), refunds.c.created_at <= now - after)
+        .order_by(refunds.c.id)
+        .limit(limit)
+    )
+    return [Refund(*row) for row in rows]
 
 
 async def find(connection: AsyncConnection, refund_id: int) -> Refund | None:

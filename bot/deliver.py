@@ -16,7 +16,7 @@ import structlog
 from aiogram.methods import EditMessageText, SendInvoice, SendMessage, SendPhoto, SendRichMessage, TelegramMethod
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons, preferences
+from app import persons, preferences, purchase
 from bot import answers, notices
 from bot.answers import Message
 from bot.budget import Lane
@@ -141,9 +141,18 @@ class Deliver:
             )
             log.warning("post_delayed", post=post.id, kind=post.kind, again=again)
             return not again
-        await self._record(lambda tx: outbox.mark_sent(tx, post.id, now=app.clock.now()))
+        await self._record(lambda tx: self._sent(tx, post))
         log.info("post_sent", post=post.id, kind=post.kind, turn=post.turn_id, parts=number)
         return True
+
+    async def _sent(self, tx: AsyncConnection, post: Post) -> None:
+        app = self._room.app
+        now = app.clock.now()
+        await outbox.mark_sent(tx, post.id, now=now)
+        if post.payload.get("method") == purchase.REFUND_METHOD:
+            # Telegram's report of it may be lost on its way; its answer to the call is as good.
+            charge_id = post.payload["data"]["telegram_payment_charge_id"]
+            await purchase.refund_made(app, tx, charge_id=charge_id, now=now)
 
     async def _record(self, write: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Write down what became of a call. A Postgres that is away is waited for: what is not recorded is sent again.

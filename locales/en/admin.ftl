@@ -115,6 +115,8 @@ admin-alert-renewal = ⭐ Renewal { STARS($stars) } · { $plan } · { $id }
 admin-alert-renewal-failed = Renewal failed: { $plan }, { STARS($stars) } · { $id }
 admin-alert-subscription-cancelled = Subscription cancelled: { $plan }, until { DAY($until) } · { $id }
 admin-alert-refunded = Refund { STARS($stars) } · { $id }
+# Telegram did not give the Stars back; it is asked again every day
+admin-alert-refund-overdue = ⚠️ A refund did not go through: { STARS($stars) } · { $id }. It is tried again every day. Does the bot's balance hold enough Stars?
 # A payment that does not match its order and waits for the operator
 admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($stars) } · { $id } · code { $code }. The money is in, no tokens were granted.
 admin-alert-job = ⚠️ Job { $job } failed. Code { $code }

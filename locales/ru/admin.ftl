@@ -115,6 +115,8 @@ admin-alert-renewal = ⭐ Продление { STARS($stars) } · { $plan } · {
 admin-alert-renewal-failed = Продление не прошло: { $plan }, { STARS($stars) } · { $id }
 admin-alert-subscription-cancelled = Отменена подписка «{ $plan }» до { DAY($until) } · { $id }
 admin-alert-refunded = Возврат { STARS($stars) } · { $id }
+# Telegram не вернул звёзды; просим снова каждый день
+admin-alert-refund-overdue = ⚠️ Возврат не прошёл: { STARS($stars) } · { $id }. Повторяем каждый день. Хватает ли звёзд на балансе бота?
 # Платёж, который не сошёлся с заказом и ждёт оператора
 admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
 admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
