@@ -49,8 +49,13 @@ async def test_an_invoice_message_is_paid_once_and_says_so(stand: Stand) -> None
         column = phone(page, who)
         await expect(column.locator(".invoice")).to_contain_text("300 answers")
         await column.locator(".key-pay").click()
+        await expect(column.get_by_role("dialog").get_by_role("button", name=re.compile("^Pay"))).to_be_focused()
+        for _ in range(3):
+            await page.keyboard.press("Tab")
+        await expect(column.get_by_role("dialog").get_by_role("button", name=re.compile("^Pay"))).to_be_focused()
         await column.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         await expect(column.get_by_role("dialog")).to_have_count(0)
+        await expect(column.locator(".key-pay")).to_be_focused()
         await column.locator(".key-pay").click()
         await column.get_by_role("dialog").get_by_role("button", name=re.compile("^Pay")).click()
         await column.get_by_role("dialog").get_by_role("button", name="Done").click()

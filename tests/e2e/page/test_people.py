@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from sandbox.telegram.server import start
@@ -90,3 +91,35 @@ async def test_the_page_speaks_russian_to_a_russian_browser_and_switches(stand: 
         await page.reload()
         await expect(page.get_by_role("button", name="Add a person")).to_be_visible()
         assert await page.locator("html").get_attribute("lang") == "en"
+
+
+# What sticks out of the list, the tools or the top of a phone, or leaves the window.
+STICKS_OUT = """() => {
+  const spills = [];
+  for (const box of document.querySelectorAll(".rail, .tools-scroll, .who, .chat-head, .composer")) {
+    const { left, right } = box.getBoundingClientRect();
+    if (!box.offsetWidth || right < 0) continue;
+    for (const node of box.querySelectorAll("*")) {
+      const edge = node.getBoundingClientRect();
+      const inside = edge.right <= right + 1 && edge.left >= left - 1;
+      if (edge.width && !inside) spills.push(`${box.className} ${node.className}`);
+    }
+  }
+  return document.documentElement.scrollWidth > innerWidth ? ["page", ...spills] : spills;
+}"""
+
+
+@pytest.mark.parametrize("lang", ["ru-RU", "en-GB"])
+async def test_nothing_sticks_out_in_any_window_in_either_language(stand: Stand, lang: str) -> None:
+    who = await stand.person("Владислава", started=True, stars=12_345)
+    await stand.bench.tg.group("Операторская нашей команды", members=[who], admins=[who])
+    await who.send("hi")
+    async with stand.page(at(who), lang=lang) as page:
+        await expect(phone(page, who).locator(".row.own")).to_be_visible()
+        for width in (320, PHONE_WIDTH, 800, 1024, 1440):
+            await page.set_viewport_size({"width": width, "height": 844})
+            assert await page.evaluate(STICKS_OUT) == [], width
+            await page.locator(".tools-button").dispatch_event("click")
+            await expect(page.locator(".tools .call").first).to_be_attached()
+            assert await page.evaluate(STICKS_OUT) == [], width
+            await page.locator(".tools-head .icon-button").click()

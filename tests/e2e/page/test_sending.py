@@ -75,6 +75,8 @@ async def test_commands_and_a_reply_keyboard_are_offered(stand: Stand) -> None:
         column = phone(page, who)
         await column.get_by_role("button", name="Bot commands").click()
         await expect(column.get_by_role("option")).to_contain_text("A plan for the week")
+        chosen = await column.get_by_role("option").get_attribute("id")
+        await expect(column.get_by_test_id("composer")).to_have_attribute("aria-activedescendant", chosen or "none")
         await page.keyboard.press("Enter")
         await expect(column.locator(".rich")).to_be_visible()
         await say(column, "/gift")
