@@ -1,4 +1,4 @@
-"""The arq functions: wake-ups and schedules. Each may run more than once, and each could be lost without harm."""
+"""The arq functions: what is due later, and schedules. Each may run more than once, or be lost, without harm."""
 
 import contextlib
 import functools
@@ -10,7 +10,6 @@ from arq.cron import CronJob, cron
 
 from app import housekeeping, turn_sweep, watch
 from app.context import App
-from app.serving import ServingPool
 from app.turn_accept import queue
 from inference import turns
 from kit import ids
@@ -22,12 +21,6 @@ log = structlog.get_logger(__name__)
 Job = Callable[..., Coroutine[Any, Any, None]]
 
 SWEEP_EVERY_S = 5
-
-
-async def serve(ctx: dict[str, Any], group: str) -> None:
-    """Something may be due in a model group. Names no turn: the fair queue decides which."""
-    pool: ServingPool = ctx["pool"]
-    pool.wake(group)
 
 
 async def queue_turn(ctx: dict[str, Any], turn_id: int) -> None:
@@ -85,9 +78,9 @@ def _told(job: Job) -> Job:
     return run
 
 
-# These run for every message: that they work again shows by their silence, not by a look into the database each time.
-FREQUENT = (serve.__name__, queue_turn.__name__)
-FUNCTIONS = (_told(serve), _told(queue_turn))
+# These run for messages: that they work again shows by their silence, not by a look into the database each time.
+FREQUENT = (queue_turn.__name__,)
+FUNCTIONS = (_told(queue_turn),)
 
 
 def schedules() -> list[CronJob]:

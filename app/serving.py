@@ -14,24 +14,28 @@ from inference.flusher import Flusher
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim, Claimed, Expired
 from inference.vllm import VllmClient
+from kit import signals
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-# A wake-up may be lost with Redis, or reach a worker that is full. Looking costs one script call for each model.
+# A signal may be lost with Redis. Looking costs one script call for each model.
 LOOK_EVERY_S = 0.25
 CLOSE_WITHIN_S = 3.0
 
 
 class ServingPool:
-    """Owns the tasks that serve turns. `wake` is cheap and may be called by anybody at any time."""
+    """Owns the tasks that serve turns. It looks for work when signals.TURNS says so, when a turn of its own ends, and
+    every LOOK_EVERY_S.
+    """
 
     def __init__(self, app: App, vllm: VllmClient) -> None:
         self._app = app
         self._vllm = vllm
         self._flusher = Flusher(app.redis)
         self._turns: set[asyncio.Task[None]] = set()
-        self._due = {group: asyncio.Event() for group in app.queues}
+        self._listener = signals.Listener(app.redis, [signals.TURNS])
+        self._due = self._listener.events[signals.TURNS]
         self._away = False
 
     async def run(self) -> None:
@@ -39,28 +43,24 @@ class ServingPool:
         try:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._flusher.run(), name="flusher")
-                for group in self._due:
-                    parts.create_task(self._keep_claiming(group), name=f"claims-{group}")
+                parts.create_task(self._listener.run(), name="turns-listener")
+                parts.create_task(self._keep_claiming(), name="claims")
         finally:
             await self._close()
 
-    def wake(self, group: str) -> None:
-        """Say that something may be due in a model group."""
-        self._due[group].set()
-
-    async def _keep_claiming(self, group: str) -> NoReturn:
-        due = self._due[group]
+    async def _keep_claiming(self) -> NoReturn:
         while True:
-            due.clear()
+            self._due.clear()
             try:
-                await self._claim_all(group)
+                for group in self._app.queues:
+                    await self._claim_all(group)
                 self._away = False
             except Unavailable as error:
                 if not self._away:
-                    log.warning("claiming_unavailable", group=group, what=error.what)
+                    log.warning("claiming_unavailable", what=error.what)
                 self._away = True
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(due.wait(), LOOK_EVERY_S)
+                await asyncio.wait_for(self._due.wait(), LOOK_EVERY_S)
 
     async def _claim_all(self, group: str) -> None:
         while len(self._turns) < self._app.settings.worker_slots:
@@ -89,10 +89,9 @@ class ServingPool:
         turn.add_done_callback(self._ended)
 
     def _ended(self, turn: "asyncio.Task[None]") -> None:
-        """There is room again: for the model that the turn belonged to, and for those that waited for this worker."""
+        """There is room again, at the model and in this worker."""
         self._turns.discard(turn)
-        for due in self._due.values():
-            due.set()
+        self._due.set()
 
     async def _serve(self, claim: Claim, group: str) -> None:
         try:

@@ -21,6 +21,7 @@ from inference import dialogs, prompt, turns
 from inference.models import Model
 from inference.queue.ticket import Limits, Ticket, microseconds
 from inference.turns import Turn
+from kit import signals
 from kit.errors import InsufficientTokens, QueueFull, Unavailable
 from kit.observability import rejections_total
 
@@ -280,7 +281,7 @@ async def queue(app: App, turn: Turn) -> None:
             return
         fair = app.queues[turn.model]
         await fair.submit(ticket(turn), key=turn.admit_key)
-        await app.jobs.enqueue("serve", turn.model)
+        await signals.send(app.redis, signals.TURNS)
     except Unavailable as error:
         log.warning("turn_not_queued", turn=turn.id, what=error.what)
 

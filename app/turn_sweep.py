@@ -13,6 +13,7 @@ from app.context import App
 from app.turn_accept import queue
 from inference import dialogs, turns
 from inference.queue.ticket import Reaped
+from kit import signals
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ async def _reap(app: App, group: str) -> None:
     if reaped.requeued:
         log.warning("leases_expired", group=group, requeued=len(reaped.requeued), dead=len(reaped.dead))
     if reaped.wakeups:
-        await app.jobs.enqueue("serve", group)
+        await signals.send(app.redis, signals.TURNS)
 
 
 async def _redis_is_settled(app: App) -> bool:

@@ -36,7 +36,7 @@ async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
         await fair.configure()
     async with VllmClient() as vllm:
         pool = ServingPool(app, vllm)
-        worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app, "pool": pool})
+        worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app})
         ready()
         log.info("worker_ready", slots=app.settings.worker_slots)
         await run_until(stop, [pool.run(), worker.main(), compose.follow_clock(app)])

@@ -1,4 +1,4 @@
-"""Jobs: arq behind one narrow door. It carries wake-ups and schedules, never work that only it remembers.
+"""Jobs: arq behind one narrow door. It carries what is due later and schedules, never work that only it remembers.
 
 Jobs may run more than once and may be lost with Redis: each has a Postgres row behind it that a sweeper reissues.
 arq finds jobs by polling. `PromptWorker` also polls at once when `Jobs.enqueue` says that there is something, so that

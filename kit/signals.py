@@ -12,6 +12,7 @@ log = structlog.get_logger(__name__)
 INBOX = "forma:signal:inbox"
 OUTBOX = "forma:signal:outbox"
 JOBS = "forma:signal:jobs"
+TURNS = "forma:signal:turns"
 STOPS = "forma:signal:stops"
 RETRY_S = 1.0
 
