@@ -30,7 +30,7 @@ def screen(settings: Settings, *, data_dir: Path, seeded: SandboxSeed | None, mo
             f"  Bot       {settings.bot_id}, by {settings.telegram_mode}",
             f"  Admin     group {settings.admin_chat_id}"
             if settings.admin_chat_id
-            else "  Admin     nobody yet: set FORMA_ADMIN_CHAT_ID to your private group",
+            else "  Admin     nobody yet: add the bot to a private group, and it says what to set there",
         ]
     if not model.simulated:
         lines.append(f"  Model     {', '.join(model.names)}")
