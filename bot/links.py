@@ -7,7 +7,7 @@ Code is left alone: nothing in it is a link. tg:, javascript: and the like never
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -107,7 +107,8 @@ def _edits(text: str, hosts: frozenset[str]) -> list[_Edit]:
     taken = [(match.start(), match.end()) for match in _ADDRESS.finditer(text)]
     starts = [start for start, _ in taken]
     for match in _DOMAIN.finditer(text):
-        at = bisect_right(starts, match.start()) - 1
+        # The last address that begins before this domain ends: of the two the address counts.
+        at = bisect_left(starts, match.end()) - 1
         if at >= 0 and taken[at][1] > match.start():
             continue
         found = match.group().rstrip(_TRAILING)

@@ -60,6 +60,7 @@ def check_entities(text: str, entities: list[MessageEntity]) -> None:
 @example("", "rich")
 @example("\u200b \n", "plain-entities")
 @example("🏋️" * 5_000, "plain-entities")
+@example("0WWW.0.SO<𐀀0𐀀WWW.0<𐀀0.SO", "plain-entities")
 @example("```\n" + "x = 1\n" * 2_000, "plain-entities")
 def test_any_text_is_sent_in_parts_that_telegram_takes(markdown: str, style: Style) -> None:
     parts = parts_of(markdown, style)
