@@ -183,7 +183,7 @@ class PreviewReader:
         """
         position: str | None = None if after == "$" else after
         pause_s = RECONNECT_S_MIN
-        broken = True
+        broken, told = True, False
         while True:
             try:
                 async with asyncio.timeout(BLOCK_S + REPLY_GRACE_S):
@@ -192,14 +192,18 @@ class PreviewReader:
                         broken = False
                     entries = await self._read(position or "0-0")
             except (RedisError, OSError, TimeoutError) as error:
-                if not broken or pause_s == RECONNECT_S_MIN:
+                if isinstance(error, TimeoutError) and not broken:
+                    # This process or Redis stood still for some seconds: nothing is lost, and asking again shows it.
+                    log.info("previews_stream_late")
+                elif not told:
                     log.warning("previews_stream_lost", error=type(error).__name__)
+                    told = True
                 broken = True
                 await self._blocking.connection_pool.disconnect()
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(RECONNECT_S_MAX, pause_s * 2)
                 continue
-            pause_s = RECONNECT_S_MIN
+            pause_s, told = RECONNECT_S_MIN, False
             if entries:
                 position = _text(entries[-1][0])
                 batch = [delta for _, fields in entries if (delta := _delta(fields)) is not None]

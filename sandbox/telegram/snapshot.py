@@ -10,6 +10,8 @@ import orjson
 from sandbox.telegram.state import State, load_state
 
 WRITE_EVERY_S = 1.0
+# A server that was killed gave out numbers after its last writing; none of them may come again.
+NUMBERS_SKIPPED = 1_000
 WRITE_SHARE_MAX = 0.05  # a large state is written more rarely, so that writing takes at most this share of the time
 
 
@@ -20,9 +22,17 @@ def read_snapshot(path: Path) -> State | None:
     except FileNotFoundError:
         return None
     try:
-        return load_state(orjson.loads(raw))
+        return _beyond_what_was_lost(load_state(orjson.loads(raw)))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not hold a sandbox state: {error}; move it away to start anew") from error
+
+
+def _beyond_what_was_lost(state: State) -> State:
+    state.next_update_id += NUMBERS_SKIPPED
+    state.serial += NUMBERS_SKIPPED
+    for chat in state.chats.values():
+        chat.last_message_id += NUMBERS_SKIPPED
+    return state
 
 
 def _write(path: Path, content: bytes) -> None:
