@@ -214,6 +214,15 @@ def test_code_that_documents_point_to_exists() -> None:
     assert named - {f"docs/development.md: {one}" for one in EXAMPLES} == set()
 
 
+def test_words_of_the_code_that_the_operators_guide_uses_are_in_the_code() -> None:
+    """Events of the log, statuses, columns, keys of the files: whoever looks for one at night finds it."""
+    words_used = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)=?`", read("docs/operator.md")))
+    sources = (".py", ".sql", ".toml", ".ftl", ".yml")
+    source = "".join(read(name) for name in texts() if name.endswith(sources) and not name.startswith("tests/"))
+    assert len(words_used) > 20
+    assert [word for word in sorted(words_used) if not re.search(rf"\b{word}\b", source)] == []
+
+
 def test_the_architecture_is_one_page_and_so_is_a_decision() -> None:
     short = ["docs/ARCHITECTURE.md", *(name for name in pages() if name.startswith("docs/decisions/"))]
     assert {name: lines for name in short if (lines := read(name).count("\n")) > PAGE_LINES_MAX} == {}
