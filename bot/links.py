@@ -70,15 +70,8 @@ def strip(text: str, entities: Sequence[MessageEntity], hosts: frozenset[str]) -
     kept = [entity for entity in entities if _kept(entity, hosts)]
     if "." not in text and ":" not in text:
         return text, kept
-    to_utf16 = _Offsets(text)
-    spans = sorted((e.offset, e.offset + e.length) for e in kept if e.type in _CODE)
-    starts = [start for start, _ in spans]
-    edits: list[_Edit] = []
-    for edit in _edits(text, hosts):
-        at = bisect_right(starts, to_utf16(edit.start)) - 1
-        if at < 0 or spans[at][1] <= to_utf16(edit.start):
-            edits.append(edit)
-    return _apply(text, kept, edits, to_utf16) if edits else (text, kept)
+    edits = _edits(_outside_code(text, kept), hosts)
+    return _apply(text, kept, edits, _Offsets(text)) if edits else (text, kept)
 
 
 def strip_plain(text: str, hosts: frozenset[str], *, joiner: str = "\u2060") -> str:
@@ -95,6 +88,21 @@ def _kept(entity: MessageEntity, hosts: frozenset[str]) -> bool:
     if entity.type == "text_link":
         return allowed(entity.url or "", hosts)
     return entity.type not in {"custom_emoji", "text_mention", "underline"}
+
+
+def _outside_code(text: str, entities: Sequence[MessageEntity]) -> str:
+    """The text with its code blanked out, so that no address begins in code and goes on behind it."""
+    encoded = text.encode("utf-16-le")
+    parts: list[str] = []
+    at = 0
+    for start, end in sorted((e.offset, e.offset + e.length) for e in entities if e.type in _CODE):
+        if end <= at:
+            continue
+        begin = max(start, at)
+        parts.append(encoded[2 * at : 2 * begin].decode("utf-16-le"))
+        parts.append(" " * len(encoded[2 * begin : 2 * end].decode("utf-16-le")))
+        at = end
+    return "".join([*parts, encoded[2 * at :].decode("utf-16-le")])
 
 
 def _edits(text: str, hosts: frozenset[str]) -> list[_Edit]:

@@ -181,6 +181,13 @@ def test_hosts_are_read_however_they_are_written() -> None:
     assert hosts_of(" WHO.int,  ncbi.nlm.nih.gov;\n.cochrane.org ") == {"who.int", "ncbi.nlm.nih.gov", "cochrane.org"}
 
 
+@pytest.mark.parametrize("before", ["`x`", "$x^2$", "```\nx\n```\n"])
+def test_no_address_hides_behind_code(before: str) -> None:
+    (part,) = parts_of(before + "https://evil.example/a", "plain-entities")
+    assert "evil" not in part.text
+    assert part.text.endswith(MARK)
+
+
 def test_a_long_answer_is_cut_between_blocks() -> None:
     blocks = [f"Абзац {number}. " + "Слова идут одно за другим. " * 20 for number in range(20)]
     parts = parts_of("\n\n".join(blocks), "plain-entities")
