@@ -99,9 +99,24 @@ def render_metrics() -> bytes:
     folder = os.environ.get(MULTIPROCESS_ENV)
     if not folder:
         return generate_latest(OWN_REGISTRY)
+    _forget_the_dead(Path(folder))
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Remove what processes that were killed had open; what they counted stays."""
+    for gauge in folder.glob("gauge_live*.db"):
+        pid = gauge.stem.rpartition("_")[2]
+        if not pid.isdigit():
+            continue
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            gauge.unlink(missing_ok=True)
+        except PermissionError:
+            continue  # it lives, and belongs to somebody else
 
 
 def clear_metrics_dir(folder: Path) -> None:
