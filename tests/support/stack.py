@@ -315,12 +315,16 @@ async def stack(
     start: tuple[str, ...] = PARTS,
     lease_s: float = 0.0,
     model_options: dict[str, Any] | None = None,
+    environment: dict[str, str] | None = None,
     **more: Any,
 ) -> AsyncIterator[Stack]:
-    """Forma's processes on the given servers, with a Telegram and a model server of their own; `more` are settings."""
+    """Forma's processes on the given servers, with a Telegram and a model server of their own; `more` are settings.
+
+    `environment` is what the processes see besides their settings.
+    """
     telegram = await sandbox.telegram.server.start()
     model = await sandbox.model.server.start(**(model_options or {}))
-    environment = clean_environment(
+    environment = (environment or {}) | clean_environment(
         database_url=database_url,
         redis_url=redis_url,
         telegram_api_url=telegram.base_url,
