@@ -76,10 +76,12 @@ def greeting(third: str) -> InlineKeyboardMarkup:
 
 @dataclass
 class Script:
-    """The bot; `seen` is what reached it, `refusal` what it says to every payment."""
+    """The bot; `seen` is what reached it, `refusal` what it says to every payment, `thought` ends its thinking."""
 
     bot: Bot
     seen: list[Message] = field(default_factory=list)
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    thought: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     refusal: str | None = None
 
@@ -98,7 +100,7 @@ class Script:
         return dispatcher
 
     async def greet(self, message: Message) -> None:
-        self.seen.append(message)
+        await self.note(message)
         await message.answer("Hello from <b>Forma</b>", parse_mode="HTML", reply_markup=greeting("Change"))
 
     async def rich(self, message: Message) -> None:
@@ -121,11 +123,10 @@ class Script:
         await message.answer("For whom?", reply_markup=ReplyKeyboardMarkup(keyboard=rows))
 
     async def stream(self, message: Message) -> None:
-        """Thinks, then writes; whoever watches presses stop."""
+        """Thinks until `thought`, then writes; whoever watches presses stop."""
         chat_id = message.chat.id
-        self.stopped.clear()
         await self.bot.send_message_draft(chat_id=chat_id, draft_id=5, text="", can_stop=True)
-        await asyncio.sleep(0.4)
+        await asyncio.wait_for(self.thought.wait(), 20)
         await self.bot.send_message_draft(chat_id=chat_id, draft_id=5, text=GROWN, can_stop=True)
         await asyncio.wait_for(self.stopped.wait(), 20)
         await message.answer("Stopped here")
@@ -134,7 +135,9 @@ class Script:
         self.stopped.set()
 
     async def note(self, message: Message) -> None:
-        self.seen.append(message)
+        async with self.arrived:
+            self.seen.append(message)
+            self.arrived.notify_all()
 
     async def pressed(self, query: CallbackQuery) -> None:
         await query.answer(f"You pressed {query.data}", show_alert=query.data == "alert")
@@ -146,12 +149,13 @@ class Script:
 
     async def until_seen(self, what: str) -> Message:
         """The first message with this field, waited for."""
-        for _ in range(400):
-            for message in self.seen:
-                if getattr(message, what, None):
-                    return message
-            await asyncio.sleep(0.03)
-        raise AssertionError(f"the bot saw no {what}")
+
+        def found() -> Message | None:
+            return next((message for message in self.seen if getattr(message, what, None)), None)
+
+        async with self.arrived, asyncio.timeout(15):
+            message: Message = await self.arrived.wait_for(found)
+            return message
 
 
 @dataclass

@@ -19,6 +19,7 @@ async def test_a_draft_thinks_grows_and_is_stopped(stand: Stand) -> None:
         column = phone(page, who)
         await say(column, "stream")
         await expect(column.locator(".draft")).to_contain_text("Thinking")
+        stand.script.thought.set()
         await expect(column.locator(".draft")).to_contain_text("Protein")
         part = len(await column.locator(".draft .text").inner_text())
         await expect(column.locator(".draft")).to_contain_text("and sleep " * 19)
