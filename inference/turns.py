@@ -140,6 +140,9 @@ _OPEN = sa.text(
     f"INSERT INTO turns ({_DRAFT_COLUMNS}, created_at) VALUES ({_DRAFT_VALUES}, :now) RETURNING {_COLUMNS}"  # noqa: S608
 )
 _OPEN_OF_DIALOG = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE dialog_id = :dialog AND status = 'open'")  # noqa: S608
+_LATEST_OPEN = sa.text(
+    f"SELECT {_COLUMNS} FROM turns WHERE chat_id = :chat AND status = 'open' ORDER BY id DESC LIMIT 1"  # noqa: S608
+)
 _BY_ID = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE id = :id")  # noqa: S608
 _START = sa.text(
     f"""
@@ -177,6 +180,12 @@ async def open_of_chat(connection: AsyncConnection, chat_id: int) -> Turn | None
             {"chat": chat_id},
         )
     ).one_or_none()
+    return Turn(*row) if row else None
+
+
+async def latest_open(connection: AsyncConnection, chat_id: int) -> Turn | None:
+    """Return the chat's newest open turn, whichever of its dialogs it belongs to."""
+    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id})).one_or_none()
     return Turn(*row) if row else None
 
 

@@ -55,6 +55,19 @@ async def test_a_question_edited_while_its_answer_runs_is_offered_again_and_take
     await person.wait_for("исправленное")
 
 
+async def test_an_answer_of_an_earlier_dialog_is_stopped_like_any_other(forma: Forma) -> None:
+    person = await forma.person("ru")
+    await person.send("[[tokens: 900]] [[slow]] Расскажи всё")
+    await forma.growing(person)
+    await person.stop()
+    note = await person.wait_for("⏹ Остановлено")
+    await forma.said(person, "/new")
+    await person.press(note, "Заново")
+    await forma.growing(person)
+    await person.send("/stop")
+    await person.wait_for("⏹ Остановлено")
+
+
 async def test_a_reply_tells_the_model_what_it_replies_to(forma: Forma) -> None:
     person = await forma.person("ru")
     await forma.said(person, "[[echo: Белка нужно полтора грамма]]")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from billing import holds
 from kit.words import words
 from tests.support.forma import Forma
 
@@ -85,6 +86,24 @@ async def test_a_message_that_waits_is_refused_in_the_same_words_when_the_answer
     await person.send("Третий")
     refusal = await person.wait_for("Токены закончились. Новые бесплатные через", timeout_s=30)
     assert refusal.labels == ["Пакет 150\u00a0⭐", "Планы"]
+    assert await forma.violations() == []
+
+
+async def test_a_question_whose_tokens_another_answer_still_holds_waits_and_is_answered(forma: Forma) -> None:
+    person = await forma.person("ru")
+    await forma.said(person, "[[echo: первый]]")
+    turn_id = await forma.scalar("SELECT id FROM turns WHERE person_id = :id", id=person.id)
+    now = forma.app.clock.now()
+    async with forma.app.db.transaction() as tx:  # as an answer in another dialog of this person does
+        await holds.place(tx, person_id=person.id, turn_id=turn_id, step=1, tokens_min=1, tokens_max=1_000_000, now=now)
+    asked = await person.send("[[echo: второй]]")
+    await forma.tg.until(lambda: any(seen.id == asked and seen.reactions == ["👀"] for seen in person.messages()))
+    assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1
+    async with forma.app.db.transaction() as tx:
+        await holds.release(tx, turn_id=turn_id, step=1, now=now)
+    await person.wait_for("второй", timeout_s=40)
+    await forma.quiet(person)
+    assert len(forma.answers(person)) == 2
     assert await forma.violations() == []
 
 
