@@ -59,8 +59,7 @@ class ServingPool:
                 if not self._away:
                     log.warning("claiming_unavailable", what=error.what)
                 self._away = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), LOOK_EVERY_S)
+            await signals.wait(self._due, LOOK_EVERY_S)
 
     async def _claim_all(self, group: str) -> None:
         while len(self._turns) < self._app.settings.worker_slots:

@@ -102,8 +102,7 @@ class Flusher:
     async def _keep_flushing(self) -> NoReturn:
         stop = self._stops.events[signals.STOPS]
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), FLUSH_S)
+            await signals.wait(stop, FLUSH_S)
             if not self._streams:
                 stop.clear()
                 continue

@@ -6,7 +6,6 @@ an idle worker starts within milliseconds while the polling interval stays long 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -111,8 +110,7 @@ class PromptWorker(Worker):
                         log.warning("jobs_redis_away", error=type(error).__name__)
                     down = True
                     await asyncio.sleep(POLL_DELAY_S)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), POLL_DELAY_S)
+                await signals.wait(wake, POLL_DELAY_S)
         finally:
             listener.cancel()
 

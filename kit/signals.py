@@ -1,6 +1,7 @@
 """Signals: "look now" between processes, over Redis pub/sub. Lossy on purpose: every receiver also looks by itself."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import structlog
@@ -25,6 +26,17 @@ async def send(client: Redis, channel: str) -> None:
         log.debug("signal_lost", channel=channel, error=type(error).__name__)
 
 
+async def wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait for an event, but no longer than that.
+
+    Not by asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes with the event, and a loop around
+    it would never end.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+
+
 class Listener:
     """Sets an event per channel whenever somebody signals, on one connection of its own that is kept alive."""
 
@@ -38,14 +50,13 @@ class Listener:
         self.events = {channel: asyncio.Event() for channel in channels}
 
     async def run(self) -> None:
-        """Listen until cancelled. After a broken connection every event is set: something may have been missed."""
+        """Listen until cancelled. Each new subscription sets its event: something may have been missed before it."""
         try:
             while True:
                 try:
-                    async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    # The client subscribes again by itself after a cut; only the confirmations tell of it.
+                    async with self._client.pubsub(ignore_subscribe_messages=False) as pubsub:
                         await pubsub.subscribe(*self.events)
-                        for event in self.events.values():
-                            event.set()
                         async for message in pubsub.listen():
                             self.events[message["channel"].decode()].set()
                 except (RedisError, OSError) as error:
