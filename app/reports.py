@@ -103,7 +103,7 @@ _OF_CODE = sa.text(
         (SELECT person_id FROM turns WHERE error_code = :code ORDER BY id DESC LIMIT 1),
         (SELECT chat_id FROM outbox WHERE kind = 'notice' AND chat_id > 0 AND
             (payload -> 'args' ->> 'code' = :code OR
-             dedup_key LIKE 'update:%:aside' AND strpos(payload -> 'data' ->> 'text', :code) > 0)
+             dedup_key LIKE 'update:%\\:aside' AND strpos(payload -> 'data' ->> 'text', :code) > 0)
          ORDER BY id DESC LIMIT 1))
     """
 )
