@@ -5,7 +5,6 @@ again; what has been recorded part by part does not.
 """
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -23,7 +22,7 @@ from bot.budget import Lane
 from bot.context import Room
 from bot.refusals import Migrated, Refused, Unreachable
 from inference import dialogs
-from kit import chats, outbox
+from kit import chats, outbox, signals
 from kit.errors import Unavailable
 from kit.observability import outbox_age_s
 from kit.outbox import Post
@@ -71,8 +70,7 @@ class Deliver:
                 except Exception as error:  # the database is away: the rows wait for it
                     log.warning("outbox_unreadable", error=type(error).__name__)
                     await asyncio.sleep(LOOK_EVERY_S)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), LOOK_EVERY_S)
+                await signals.wait(wake, LOOK_EVERY_S)
         finally:
             for task in self._busy.values():
                 task.cancel()

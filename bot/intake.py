@@ -5,7 +5,6 @@ and never wait behind a message that is being handled.
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -95,8 +94,7 @@ class Intake:
     async def _look(self, signal: asyncio.Event) -> None:
         """Find rows that other processes stored (webhooks), or that did not fit into memory before."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(signal.wait(), LOOK_EVERY_S)
+            await signals.wait(signal, LOOK_EVERY_S)
             signal.clear()
             try:
                 if self.backlog < BACKLOG_MAX:
