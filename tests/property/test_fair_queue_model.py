@@ -26,12 +26,12 @@ from kit.errors import QueueFull, RateLimited
 from tests.support.queue_model import SECOND, Held, Model
 
 START = 1_790_000_000 * SECOND
-LIMITS = Limits((Rate("requests", 3), Rate("tokens", 2_000, per_token=True)), queued_max=4)
+LIMITS = Limits((Rate("requests", 3), Rate("tokens", 2_000, per_token=True)), queued_max=6)
 # A failure is shrunk, but not explained: tracing every line of the client takes longer than the test may.
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 # Counted from the newest back, so that small numbers are what is going on now.
 PICK = st.integers(0, 40)
-KEYS = [f"{person}:{message}" for person in (1, 2) for message in range(3)]
+KEYS = [f"{person}:{message}" for person in (1, 2) for message in range(6)]
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -159,10 +159,14 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(pick=PICK, key=st.sampled_from(["", *KEYS]))
     def submit_late(self, pick, key) -> None:
-        """A turn that was answered or given up a moment ago is submitted once more by somebody who does not know."""
-        finished = [turn for turn, how in self.ended.items() if how == "finished" and self.is_buried(turn)]
-        if finished:
-            self.submit_now(self.tickets[finished[-1 - pick % len(finished)]], key)
+        """A turn that ended a moment ago is submitted once more: one that was answered stays so, others wait again."""
+        buried = [turn for turn in self.ended if self.is_buried(turn)]
+        if buried:
+            turn_id = buried[-1 - pick % len(buried)]
+            if self.ended[turn_id] != "finished":
+                del self.ended[turn_id]
+            ticket = self.tickets[turn_id]
+            self.submit_now(ticket, key if key.startswith(f"{ticket.person_id}:") else "")
 
     def is_buried(self, turn_id) -> bool:
         return turn_id not in self.ended_before_loss and self.now < self.ended_at[turn_id] + 59 * SECOND
