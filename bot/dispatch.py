@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from aiogram import Bot, Dispatcher
 from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.enums import ChatType
 from aiogram.methods import AnswerPreCheckoutQuery
 from aiogram.types import Chat, Update, User
 from pydantic import ValidationError
@@ -132,6 +133,10 @@ class Dispatch:
         if user is None or user.is_bot:
             return self._of_group(item, update)
         message = update.message
+        if chat is not None and chat.type in {ChatType.GROUP, ChatType.SUPERGROUP}:
+            async with app.db.read() as connection:
+                known = await persons.find(connection, person_id=user.id)
+            return self._in_group(item, chat, known or self._passer_by(user.id, user.full_name, user.language_code))
         async with app.db.transaction() as tx:
             person = await persons.ensure(
                 tx,
@@ -159,16 +164,23 @@ class Dispatch:
         if not anonymous and not message.migrate_to_chat_id:
             return None
         language = self._room.app.settings.admin_language
-        person = Person(
-            id=ANONYMOUS_ADMIN_ID,
-            first_name=message.author_signature or words(language).say("admin-anonymous"),
+        name = message.author_signature or words(language).say("admin-anonymous")
+        return self._in_group(item, message.chat, self._passer_by(ANONYMOUS_ADMIN_ID, name, language))
+
+    def _in_group(self, item: Item, chat: Chat, person: Person) -> Context:
+        return Context(room=self._room, item=item, chat_id=chat.id, person=person, words=words(person.language))
+
+    def _passer_by(self, person_id: int, name: str, language_code: str | None) -> Person:
+        """Return somebody who is not stored: to be in a group with the bot is not to talk to it."""
+        return Person(
+            id=person_id,
+            first_name=name,
             username=None,
-            language=language,
+            language=pick_language(language_code),
             settings={},
             blocked=False,
             created_at=self._room.app.clock.now(),
         )
-        return Context(room=self._room, item=item, chat_id=message.chat.id, person=person, words=words(person.language))
 
     async def _settle(self, item: Item) -> None:
         app = self._room.app

@@ -1,12 +1,13 @@
-"""The admin group: its commands, its confirmation, its reports — and that they exist nowhere else."""
-
-import asyncio
+"""The admin group's commands: numbers that equal the books, cards by any handle, grants that are confirmed."""
 
 import pytest
 
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.support.forma import Forma
-from tests.support.telegram import Group, Person
+from tests.support.shop import WAIT_S
+from tests.support.telegram import Group, Person, Seen
+
+GIFTS = "SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE l.kind = 'gift' AND a.person_id = :id"
 
 
 @pytest.fixture(scope="module")
@@ -18,55 +19,82 @@ async def room(forma: Forma) -> tuple[Group, Person]:
     return group, operator
 
 
+async def ask(room: tuple[Group, Person], text: str, words: str) -> Seen:
+    """What a command is answered; the words name which message is the answer."""
+    group, operator = room
+    await operator.send(text, chat=group)
+    return await operator.wait_for(words, chat=group, timeout_s=90)
+
+
+def plain(seen: Seen) -> str:
+    return seen.text.replace("\u00a0", " ").replace("\u202f", " ")
+
+
 async def test_a_grant_is_confirmed_credited_told_and_audited(forma: Forma, room: tuple[Group, Person]) -> None:
     group, operator = room
     person = await forma.person("ru", username="lucky")
-    await operator.send("/grant @lucky 100000 за терпение", chat=group)
-    question = await operator.wait_for("Начислить", chat=group)
-    await operator.press(question, 0)
-    await operator.wait_for("Начислено", chat=group)
-    await person.wait_for("100", since=0)
-    assert await forma.scalar("SELECT granted FROM lots WHERE kind = 'gift'") == 100_000
-    assert await forma.scalar("SELECT count(*) FROM audit_log WHERE action = 'grant'") == 1
-    await operator.press(question, data=question.buttons[0]["callback_data"])
-    assert await forma.scalar("SELECT count(*) FROM lots WHERE kind = 'gift'") == 1
+    question = await ask(room, "/grant @lucky 100_000 за терпение", "Начислить")
+    assert await forma.scalar(GIFTS, id=person.id) == 0
+    await operator.press(question, "Начислить")
+    await operator.wait_for("Начислено", chat=group, timeout_s=WAIT_S)
+    await person.wait_for("100 000", timeout_s=WAIT_S, since=0)
+    audit = "SELECT count(*) FROM audit_log WHERE action = 'grant' AND subject_id = :id AND actor_id = :by"
+    assert await forma.scalar(f"{audit} AND details ->> 'reason' = 'за терпение'", id=person.id, by=operator.id) == 1
+    toast = await operator.toast(await operator.press(question, data=question.buttons[0]["callback_data"]))
+    assert "устарело" in toast["text"]
+    assert await forma.scalar(GIFTS, id=person.id) == 1
+    assert await forma.violations() == []
 
 
-@pytest.mark.parametrize(("command", "sign"), [("/stats", "24"), ("/queue", "пуст"), ("/health", "работает")])
-async def test_reports_answer(forma: Forma, room: tuple[Group, Person], command: str, sign: str) -> None:
-    group, operator = room
-    await operator.send(command, chat=group)
-    await operator.wait_for(sign, chat=group)
-
-
-async def test_a_person_is_found_by_id_name_and_error_code(forma: Forma, room: tuple[Group, Person]) -> None:
-    group, operator = room
-    person = await forma.person("en", username="finder")
-    for query in (str(person.id), "@finder"):
-        await operator.send(f"/user {query}", chat=group)
-        await operator.wait_for(str(person.id), chat=group)
-
-
-async def test_admin_commands_do_not_exist_in_a_private_chat(forma: Forma, room: tuple[Group, Person]) -> None:
-    _, operator = room
-    await operator.start()
-    await operator.wait_for("/terms")
-    await operator.send("/stats")
-    await operator.wait_for("Такой команды нет")
-
-
-async def test_another_group_is_not_told_how_to_become_the_admin_group(
+async def test_a_grant_is_given_once_however_it_is_pressed_and_not_after_ten_minutes(
     forma: Forma, room: tuple[Group, Person]
 ) -> None:
-    stranger = await forma.tg.person(first_name="Stranger", language_code="en")
-    other = await forma.tg.group(title="Elsewhere", admins=[stranger], bot="administrator")
-    await stranger.send("/start", chat=other)
-    await stranger.send("/stats", chat=other)
-    handled = (
-        "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL"
-        " AND body -> 'message' -> 'chat' ->> 'id' = :chat AND body -> 'message' ->> 'text' LIKE '/%'"
-    )
-    async with asyncio.timeout(20):
-        while await forma.scalar(handled, chat=str(other.id)) < 2:
-            await asyncio.sleep(0.05)
-    assert await forma.scalar("SELECT count(*) FROM outbox WHERE chat_id = :chat", chat=other.id) == 0
+    group, operator = room
+    person = await forma.person("en", username="late")
+    other = await forma.tg.person(first_name="Второй", language_code="ru")
+    await group.set_member(other.id, "administrator")
+    question = await ask(room, f"/grant {person.id} 10 проверка", "Начислить")
+    toast = await other.toast(await other.press(question, "Начислить"), timeout_s=WAIT_S)
+    assert "кто отправил" in toast["text"]
+    await forma.advance(seconds=601)
+    toast = await operator.toast(await operator.press(question, "Начислить"), timeout_s=WAIT_S)
+    assert "устарело" in toast["text"]
+    assert await forma.scalar(GIFTS, id=person.id) == 0
+    dropped = await ask(room, f"/grant {person.id} 11 проверка", "11")
+    await operator.press(dropped, "Не начислять")
+    await operator.wait_for("Не начислено", chat=group, timeout_s=90)
+    toast = await operator.toast(await operator.press(dropped, data=dropped.buttons[0]["callback_data"]))
+    assert "устарело" in toast["text"]
+    assert await forma.scalar(GIFTS, id=person.id) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/grant", "Кому и сколько?"),
+        ("/grant 1 -5 x", "Кому и сколько?"),
+        ("/grant 1 ² x", "Кому и сколько?"),
+        (f"/grant 1 {'9' * 4_000} x", "от 1 до"),
+        ("/grant 1 0 x", "от 1 до"),
+        ("/grant ٣٣ ١٠٠ x", "Не нашёл: ٣٣"),
+        ("/user", "Кого показать?"),
+        ("/user ZZZZZZ", "Не нашёл: ZZZZZZ"),
+        ("/user @nobody_at_all", "Не нашёл"),
+        ("/user " + "ё" * 4_000, "Не нашёл"),
+        ("/user ' OR 1=1 --", "Не нашёл: ' OR"),
+        ("/user <b>x</b>", "Не нашёл: <b>x</b>"),
+        ("/user 99999999999999999999999", "Не нашёл"),
+    ],
+)
+async def test_bad_input_is_answered_in_words_and_changes_nothing(
+    forma: Forma, room: tuple[Group, Person], text: str, words: str
+) -> None:
+    before = await forma.scalar("SELECT count(*) FROM admin_requests")
+    await room[1].send(text, chat=room[0])
+    said = """
+        SELECT EXISTS (SELECT FROM outbox o JOIN inbox i ON o.dedup_key = concat('update:', i.id, chr(58), '0')
+        WHERE i.body -> 'message' ->> 'text' = :text AND strpos(o.payload -> 'data' ->> 'text', :words) > 0)
+    """
+    await forma.quiet_until(said, text=text, words=words)
+    assert await forma.scalar("SELECT count(*) FROM admin_requests") == before
+    assert await forma.scalar("SELECT count(*) FROM inbox WHERE error IS NOT NULL") == 0
