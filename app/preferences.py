@@ -27,9 +27,3 @@ def of(settings: dict[str, Any], *, preview_default: Preview = "draft") -> Prefe
     """Return the preferences that a person's stored settings mean; unknown names and values are ignored."""
     chosen = {name: settings[name] for name, allowed in CHOICES.items() if settings.get(name) in allowed}
     return Preferences(**{"preview": preview_default, **chosen})
-
-
-def next_value(name: str, current: str) -> str:
-    """Return the choice after `current`, for a button that cycles. Raises KeyError for an unknown name."""
-    allowed = CHOICES[name]
-    return allowed[(allowed.index(current) + 1) % len(allowed)] if current in allowed else allowed[0]
