@@ -143,10 +143,10 @@ subscriptions = sa.Table(
     _text("status"),
     _time("until", optional=True),
     sa.Column("anchor_day", sa.SmallInteger),
-    _time("created_at"),
-    _time("updated_at"),
     # The `until` whose coming charge, or whose grace, the person was told of.
     _time("told_until", optional=True),
+    _time("created_at"),
+    _time("updated_at"),
     sa.Index("uq_subscriptions_living", "order_id", unique=True, postgresql_where=_LIVING),
     sa.Index("ix_subscriptions_person_id", "person_id"),
     sa.Index("ix_subscriptions_order_id", "order_id"),

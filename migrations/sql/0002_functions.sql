@@ -94,7 +94,8 @@ BEGIN
     INTO wallet, wallet_posted, wallet_reserved, known, due
     FROM accounts a LEFT JOIN holds h ON h.turn_id = p_turn AND h.step = p_step
     WHERE a.person_id = p_person AND a.kind = 'wallet' FOR NO KEY UPDATE OF a;
-    IF known IS NULL THEN
+    -- Without a wallet there is nothing to hold; least() below would take the missing balance for a boundless one.
+    IF wallet IS NOT NULL AND known IS NULL THEN
         IF due THEN
             wallet_posted := wallet_posted - lots_expire(wallet, p_now);
         END IF;

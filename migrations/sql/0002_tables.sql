@@ -124,6 +124,7 @@ CREATE TABLE subscriptions (
     )),
     until timestamptz,
     anchor_day smallint CONSTRAINT ck_subscriptions_anchor_day_of_month CHECK (anchor_day BETWEEN 1 AND 31),
+    told_until timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     CONSTRAINT ck_subscriptions_order_of_provider CHECK ((provider = 'house') = (order_id IS NULL))

@@ -5,8 +5,8 @@ The rows are about the present only; going down forgets them.
 
 from alembic import op
 
-revision = "0005_incidents"
-down_revision = "0004_renewals"
+revision = "0004_incidents"
+down_revision = "0003_dialogs"
 branch_labels = None
 depends_on = None
 
