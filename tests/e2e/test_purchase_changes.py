@@ -1,8 +1,7 @@
-"""What becomes of a subscription: cancelled here or in Telegram, resumed, refunded, ended. Each stage is told truly."""
+"""What becomes of a subscription: cancelled here or in Telegram, resumed, ended. Each stage is told truly."""
 
 import pytest
 
-from app import housekeeping
 from tests.support import shop
 from tests.support.forma import Forma
 from tests.support.shop import TONGUES, WAIT_S, Tongue
@@ -16,12 +15,6 @@ async def subscriber(request: pytest.FixtureRequest, forma: Forma) -> tuple[Pers
     person, say = await forma.person(request.param), TONGUES[request.param]
     await shop.subscribe(person, say)
     return person, say
-
-
-async def card(person: Person, words: str, command: str = "/subscription") -> str:
-    await person.send(command)
-    seen = await person.wait_for(words, timeout_s=WAIT_S)
-    return seen.text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
 async def cancel(person: Person, say: Tongue) -> None:
@@ -41,15 +34,15 @@ async def test_a_cancelled_plan_runs_to_its_end_and_then_the_free_one_goes_on(
     await cancel(person, say)
     assert [one["state"] for one in await person.subscriptions()] == ["canceled"]
     no_more = {"ru": "Больше не спишем", "en": "No more charges"}[say.language]
-    await card(person, no_more)
+    await shop.card(person, no_more)
     assert await forma.scalar(STATUS, id=person.id) == "cancel_scheduled"
     await forma.advance(days=29)
-    await card(person, no_more)
+    await shop.card(person, no_more)
     await forma.advance(days=2)
     await person.wait_for(say.ended, timeout_s=WAIT_S, since=0)
     none = {"ru": "Подписки нет", "en": "No subscription"}[say.language]
-    await card(person, none)
-    free = await card(person, say.free, "/balance")
+    await shop.card(person, none)
+    free = await shop.card(person, say.free, "/balance")
     assert {"ru": "5000", "en": "5,000"}[say.language] in free
     assert await forma.scalar(STATUS, id=person.id) == "expired"
     assert await person.stars() == 4_400
@@ -93,7 +86,7 @@ async def test_what_is_cancelled_and_resumed_in_telegrams_settings_is_followed(
     await person.resume_subscription(own["id"])
     active = {"ru": "снова активна", "en": "active again"}[say.language]
     await person.wait_for(active, timeout_s=WAIT_S)
-    await card(person, {"ru": "дальше продлится за 600 ⭐", "en": "then renews for 600 ⭐"}[say.language])
+    await shop.card(person, {"ru": "дальше продлится за 600 ⭐", "en": "then renews for 600 ⭐"}[say.language])
     assert await forma.scalar(STATUS, id=person.id) == "active"
     await forma.advance(days=30, hours=1)
     await person.wait_for(say.renewed, timeout_s=WAIT_S, since=0)
@@ -117,40 +110,3 @@ async def test_what_was_cancelled_here_is_resumed_with_telegrams_help(
     await person.resume_subscription(own["id"])
     await person.wait_for({"ru": "снова активна", "en": "active again"}[say.language], timeout_s=WAIT_S)
     assert await forma.scalar(STATUS, id=person.id) == "active"
-
-
-async def test_a_refund_takes_back_what_is_left_and_the_access(forma: Forma, subscriber: tuple[Person, Tongue]) -> None:
-    person, say = subscriber
-    [own] = await person.subscriptions()
-    await shop.as_bot(forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=own["id"])
-    told = await person.wait_for(say.refunded, timeout_s=WAIT_S, since=0)
-    assert "600 ⭐" in told.text.replace("\u00a0", " ")
-    assert await person.stars() == 5_000
-    alerted = "SELECT count(*) FROM outbox WHERE kind = 'alert' AND payload ->> 'notice' = 'admin-alert-refunded'"
-    assert await forma.scalar(f"{alerted} AND payload -> 'args' ->> 'id' = :id", id=str(person.id)) == 1
-    none = {"ru": "Подписки нет", "en": "No subscription"}[say.language]
-    await card(person, none)
-    assert await forma.scalar(STATUS, id=person.id) == "revoked"
-    left = "SELECT posted FROM accounts WHERE person_id = :id AND kind = 'wallet'"
-    assert await forma.scalar(left, id=person.id) <= 35_000
-    await forma.advance(days=31)
-    await housekeeping.minute(forma.app)
-    assert await person.stars() == 5_000
-    await shop.subscribe(person, say)
-    assert await forma.violations() == []
-
-
-async def test_a_pack_is_refunded_and_what_was_spent_of_it_is_forgiven(forma: Forma) -> None:
-    person, say = await forma.person("en"), TONGUES["en"]
-    outcome = await shop.buy(person, say, say.pack)
-    await person.wait_for(say.pack_bought, timeout_s=WAIT_S)
-    await person.send("How much protein do I need?")
-    await forma.quiet(person)
-    await forma.spend(person, leave=250_000)
-    await shop.as_bot(forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=outcome["charge_id"])
-    await person.wait_for(say.refunded, timeout_s=WAIT_S)
-    assert await person.stars() == 5_000
-    assert (
-        await forma.scalar("SELECT posted FROM accounts WHERE person_id = :id AND kind = 'wallet'", id=person.id) == 0
-    )
-    assert await forma.violations() == []

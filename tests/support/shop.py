@@ -118,6 +118,13 @@ async def subscribe(person: Person, say: Tongue) -> dict[str, Any]:
     return outcome
 
 
+async def card(person: Person, words: str, command: str = "/subscription") -> str:
+    """What a command answers, with ordinary spaces; the words name which message is the answer."""
+    await person.send(command)
+    seen = await person.wait_for(words, timeout_s=WAIT_S)
+    return seen.text.replace("\u00a0", " ").replace("\u202f", " ")
+
+
 async def settled(forma: Forma) -> None:
     """Wait until every update is fetched and handled, and every person has got what there is; groups may lag."""
     sql = """
