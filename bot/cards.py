@@ -26,7 +26,7 @@ def stats(say: Words, spans: list[Stats], subscribers: Subscribers, plans: list[
 
 def _span(say: Words, span: Stats) -> str:
     lines = [
-        say.say("admin-stats-head", hours=span.hours),
+        say.say("admin-stats-head", window_s=span.hours * 3600),
         say.say(
             "admin-stats-persons",
             new=span.persons_new,

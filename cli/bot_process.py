@@ -24,7 +24,7 @@ from bot.previews import Previews
 from bot.sender import Sender
 from bot.sheets import Sheets
 from cli import compose
-from cli.processes import Ready, run_until
+from cli.lifetime import Ready, run_until
 from cli.singleton import Singleton
 from inference.queue.ticket import Position
 from inference.streams import PreviewReader

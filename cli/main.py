@@ -76,7 +76,7 @@ def _process(name: str) -> Callable[[Settings], Coroutine[Any, Any, None]]:
     async def run(chosen: Settings) -> None:
         from cli import processes
         from cli.compose import open_app
-        from cli.readiness import say_ready
+        from cli.lifetime import say_ready
 
         runner: Callable[..., Awaitable[None]] = getattr(processes, f"run_{name}")
         stop = asyncio.Event()

@@ -1,18 +1,15 @@
 """The processes of Forma: bot, worker, web. Each runs until its stop event is set, and leaves nothing behind."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import structlog
 
 from app.context import App
 from cli import compose
+from cli.lifetime import Ready, run_until
 from kit.errors import Misconfigured
 
 log = structlog.get_logger(__name__)
-
-Ready = Callable[[], None]
 
 WEB_SHUTDOWN_S = 2.0
 
@@ -62,20 +59,3 @@ async def run_web(app: App, stop: asyncio.Event, ready: Ready) -> None:
         await run_until(stop, [compose.follow_clock(app)])
     finally:
         await runner.cleanup()
-
-
-async def run_until(stop: asyncio.Event, work: list[Awaitable[None]]) -> None:
-    """Run everything until `stop`; what fails ends the process with its error, and everything is cancelled in order."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        pending: set[asyncio.Future[Any]] = {*tasks, stopped}
-        while not stopped.done():
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    finally:
-        stopped.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,7 +19,7 @@ import structlog
 
 from cli.child import die_with_parent
 from cli.embedded import Server
-from cli.readiness import READY_FD_ENV
+from cli.lifetime import READY_FD_ENV
 from kit.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger(__name__)

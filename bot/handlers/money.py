@@ -9,6 +9,7 @@ from aiogram.filters import Command
 from aiogram.methods import (
     AnswerPreCheckoutQuery,
     CreateInvoiceLink,
+    EditMessageReplyMarkup,
     EditMessageText,
     EditUserStarSubscription,
 )
@@ -294,6 +295,9 @@ async def cancel_do(query: CallbackQuery, ctx: Context) -> None:
             state="canceled",
             now=ctx.app.clock.now(),
         )
+        if query.message is not None:
+            asked = EditMessageReplyMarkup(chat_id=ctx.chat_id, message_id=query.message.message_id)
+            ctx.send(asked, kind=outbox.CALL)
     await answer(ctx, query)
 
 

@@ -12,8 +12,8 @@ admin-group-id = This group is number { $chat_id }. To run Forma from here, put 
 
 ## /stats
 
-# $hours - over how many hours
-admin-stats-head = In { $hours } h
+# $window_s - over how long, seconds
+admin-stats-head = In { DURATION($window_s) }
 admin-stats-persons = People: { $new } new, { $active } asked, { $all } in all, { $blocked } blocked the bot
 admin-stats-turns = Answers: { $answered } done, { $stopped } stopped, { $failed } failed
 # Median and 95th percentile, seconds

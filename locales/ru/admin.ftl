@@ -12,8 +12,8 @@ admin-group-id = Номер этой группы: { $chat_id }. Чтобы уп
 
 ## /stats
 
-# $hours - за сколько часов
-admin-stats-head = За { $hours } ч
+# $window_s - за какое время, секунды
+admin-stats-head = За { DURATION($window_s) }
 admin-stats-persons = Люди: новых { $new }, спрашивали { $active }, всего { $all }, заблокировали бота { $blocked }
 admin-stats-turns = Ответы: готово { $answered }, остановлено { $stopped }, сорвалось { $failed }
 # Медиана и 95-й процентиль, секунды

@@ -32,7 +32,7 @@ def plain(seen: Seen) -> str:
 
 
 async def test_an_empty_day_is_said_as_such(room: tuple[Group, Person]) -> None:
-    text = await ask(room, "/stats", "За 24 ч")
+    text = await ask(room, "/stats", "За 1 день")
     assert "Вопросов не было" in text
     assert "Оплат: 0 на 0 ⭐" in text
 
@@ -54,8 +54,8 @@ async def test_stats_count_what_happened(forma: Forma, room: tuple[Group, Person
     billed = await forma.scalar("SELECT sum(billed_tokens) FROM turns")
     text = await ask(room, "/stats", "Подписки: платят 1")
     day, month, plans = text.split("\n\n")
-    assert day.startswith("За 24 ч")
-    assert month.startswith("За 720 ч")
+    assert day.startswith("За 1 день")
+    assert month.startswith("За 30 дней")
     for block in (day, month):
         assert "новых 1, спрашивали 1, всего 1, заблокировали бота 0" in block
         assert "готово 1, остановлено 0, сорвалось 0" in block

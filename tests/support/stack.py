@@ -23,7 +23,7 @@ import sandbox.model.server
 import sandbox.telegram.server
 from billing import invariants
 from cli import compose
-from cli.readiness import READY_FD_ENV
+from cli.lifetime import READY_FD_ENV
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Snapshot
 from kit import settings

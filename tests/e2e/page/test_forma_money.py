@@ -49,7 +49,7 @@ async def test_the_operator_sees_payments_looks_a_person_up_and_grants_tokens(
         await sheet.get_by_role("button", name="Done").click()
         await expect(admin.locator(".row.peer .text", has_text=str(who.id))).to_contain_text("150", timeout=30_000)
         await say(admin, "/stats")
-        await expect(admin.locator(".row.peer .text", has_text="За 24 ч")).to_be_visible(timeout=30_000)
+        await expect(admin.locator(".row.peer .text", has_text="За 1 день")).to_be_visible(timeout=30_000)
         await say(admin, "/user @bea_b")
         await expect(admin.locator(".row.peer .text", has_text="@bea_b")).to_be_visible(timeout=30_000)
         await say(admin, "/grant @bea_b 5000 за терпение")
