@@ -19,7 +19,7 @@ from inference import dialogs, prompt, turns
 from inference.errors import ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
-from inference.models import Model
+from inference.models import Model, Replica
 from inference.prompt import ChatMessage, PromptTooLong
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim
@@ -146,8 +146,7 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     """Generate and close the turn; return the usage that the queue is told."""
     turn, model = started.turn, started.model
     try:
-        request = await _request(started, vllm)
-        generated = await _generate(app, started, request, stream, flusher, vllm)
+        generated = await _generate(app, started, stream, flusher, vllm)
     except (PromptTooLong, ServerPromptTooLong) as error:
         chars = _chars_that_fit(started, error)
         await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args={"chars": chars})
@@ -181,17 +180,17 @@ def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong
     return max(CHARS_STEP, chars * 9 // 10 // CHARS_STEP * CHARS_STEP)
 
 
-async def _request(started: Started, vllm: VllmClient) -> ChatRequest:
+async def _request(started: Started, replica: Replica, vllm: VllmClient) -> ChatRequest:
     turn, model = started.turn, started.model
     wanted = preferences.of(started.person.settings)
     system = prompt.persona(started.person.language, wanted.length)
 
     async def count(messages: list[ChatMessage]) -> int:
-        return await vllm.tokenize(model.replicas[0], model.name, messages)
+        return await vllm.tokenize(replica, model.name, messages)
 
     messages = await prompt.build(system, started.messages, tokens_max=turn.input_max, count_tokens=count)
     return ChatRequest(
-        replica=model.replicas[0],
+        replica=replica,
         model=model.name,
         messages=messages,
         max_tokens=turn.output_max,
@@ -201,17 +200,20 @@ async def _request(started: Started, vllm: VllmClient) -> ChatRequest:
     )
 
 
-async def _generate(
-    app: App, started: Started, request: ChatRequest, stream: Stream, flusher: Flusher, vllm: VllmClient
-) -> Generated:
-    """Read the model's stream into `stream`; a server that fails before the first token is asked again."""
-    for pause_s in (*RETRY_PAUSES_S, None):
+async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
+    """Read the model's stream into `stream`; where it fails before the first token, the next replica is asked.
+
+    A person's turns begin at the same replica each time, since its prefix cache knows their dialog.
+    """
+    replicas, home = started.model.replicas, started.turn.person_id
+    for attempt, pause_s in enumerate((*RETRY_PAUSES_S, None)):
         try:
+            request = await _request(started, replicas[(home + attempt) % len(replicas)], vllm)
             return await _read(app, started, request, stream, flusher, vllm)
         except ModelError as error:
             if error.started or not error.retryable or pause_s is None:
                 raise
-            log.warning("model_retry", model=request.model, reason=error.detail)
+            log.warning("model_retry", model=started.model.id, reason=error.detail)
             stream.restart()
             if not await _pause(stream, pause_s):
                 return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)

@@ -155,15 +155,14 @@ async def running(
     database_url: str, redis_url: str, tg: Any, model: Any, *, start: tuple[str, ...] = ("bot", "worker"), **more: Any
 ) -> AsyncIterator[Forma]:
     """Forma on the given servers; `more` are settings."""
-    chosen = settings.load(
-        _env_file=None,
-        database_url=database_url,
-        redis_url=redis_url,
-        telegram_api_url=tg.base_url,
-        model_url=model.base_url,
-        model_name="forma-sim",
-        **more,
-    )
+    servers = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "telegram_api_url": tg.base_url,
+        "model_url": model.base_url,
+        "model_name": "forma-sim",
+    }
+    chosen = settings.load(_env_file=None, **(servers | more))
     async with (
         SandboxTelegram(tg.base_url) as driver,
         drive(model.base_url) as llm,
