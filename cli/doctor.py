@@ -170,10 +170,15 @@ async def _redis(settings: Settings) -> list[Finding]:
         return _not_running("FORMA_REDIS_URL")
     client = redis.connect(settings.redis_url or own.url())
     try:
-        info = await client.info("server")
+        info = await client.info()
     finally:
         await client.aclose()
-    return [Finding("good", f"version {info.get('valkey_version') or info['redis_version']}")]
+    found = [Finding("good", f"version {info.get('valkey_version') or info['redis_version']}")]
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if info.get("maxmemory") and policy != "noeviction":
+        # A full Redis that forgets tickets leaves people waiting; one that refuses says so.
+        found.append(Finding("bad", f"forgets keys when it is full ({policy})", "set maxmemory-policy noeviction"))
+    return found
 
 
 async def _models(settings: Settings) -> list[Finding]:

@@ -98,6 +98,18 @@ async def test_a_sound_set_up_has_nothing_to_mend(setup: Setup, database_url: st
     assert all(words in said for words in ("Desk", "up to date", "version", compose.SANDBOX_MODEL, "5 plans")), said
 
 
+async def test_a_redis_that_forgets_is_named(setup: Setup, redis: Redis) -> None:
+    before = await redis.config_get("maxmemory*")
+    try:
+        await redis.config_set("maxmemory", "1gb")
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+        status, said = await setup.doctor()
+    finally:
+        for name in ("maxmemory", "maxmemory-policy"):
+            await redis.config_set(name, before[name])
+    assert (status, "allkeys-lru" in said, "maxmemory-policy noeviction" in said) == (1, True, True), said
+
+
 @pytest.mark.parametrize(
     ("changes", "finding", "remedy"),
     [
