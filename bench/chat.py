@@ -29,6 +29,8 @@ from bench.stack import Stack, running
 PERSONS = 100
 WARM_UP_S = 15.0
 IDLE_ROUNDS = 200
+IDLE_PERSONS = 12
+IDLE_PAUSE_S = 0.2
 ANSWER_TIMEOUT_S = 180.0
 
 # Limits so wide that the plan decides nothing: what is measured is the machinery.
@@ -221,10 +223,12 @@ async def _under(load: list[Any], measure: Any) -> Window:
 
 async def idle(stack: Stack, session: aiohttp.ClientSession, telegram: Telegram, rounds: int) -> list[float]:
     """Return, for each round, what Forma adds to the first token, in ms."""
-    person = await telegram.person()
+    # In turn, so that no chat's one message a second is what is measured.
+    persons = [await telegram.person() for _ in range(IDLE_PERSONS)]
     added = []
     for number in range(rounds):
-        if number % 10 == 0:
+        person = persons[number % IDLE_PERSONS]
+        if number // IDLE_PERSONS % 4 == 0:
             await telegram.ask(person, "/new")
         await _post_model(session, stack, "requests", delete=True)
         text = f"[[tokens: 12]] Вопрос {number}: {QUESTIONS[number % len(QUESTIONS)]}"
@@ -236,7 +240,7 @@ async def idle(stack: Stack, session: aiohttp.ClientSession, telegram: Telegram,
         (body,) = await recorded(session, stack.model_url)
         bare = await stream_bare(session, stack.model_url, body)
         added.append((through_forma - bare) * 1000)
-        await asyncio.sleep(1.1)  # within Telegram's one message a second
+        await asyncio.sleep(IDLE_PAUSE_S)
     return added
 
 
