@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -106,7 +107,7 @@ def _check_whose(data_dir: Path, owner: Owner | None) -> None:
 
 
 @dataclass
-class Server:
+class Server(ABC):
     """An embedded server. `begin` starts it, `accepting` says when it serves, `start` is both.
 
     `begin` is for the main thread alone (see child.die_with_parent); `prepare` may run in another one before.
@@ -133,7 +134,7 @@ class Server:
     def log(self) -> Path:
         return self.data_dir / f"{self.what.removeprefix('embedded ')}.log"
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - not every server needs it
         """Make what the first start needs; cheap when that is done."""
 
     def begin(self) -> None:
@@ -171,11 +172,13 @@ class Server:
         tail = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:] if self.log.exists() else []
         return f"the {self.what} does not start; the end of {self.log}:\n" + "\n".join(tail)
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """What is executed."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether this very process takes connections."""
 
 
 @dataclass
