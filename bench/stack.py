@@ -13,8 +13,9 @@ from pathlib import Path
 
 import aiohttp
 
-from cli.embedded import Postgres, Valkey, prepare_data_dir, server_owner
+from cli.embedded import Postgres, Valkey, prepare_data_dir
 from cli.lifetime import READY_FD_ENV
+from cli.owner import server_owner
 from cli.up import create_database, ensure_database
 
 START_S = 60.0

@@ -134,8 +134,7 @@ async def _until_telegram_answers(app: App, bot: Bot, stop: asyncio.Event) -> st
                 url=bot.session.api.base.partition("/bot")[0],
                 settings="FORMA_TELEGRAM_API_URL, FORMA_TELEGRAM_PROXY",
             )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), TELEGRAM_RETRY_S)
+            await signals.wait(stop, TELEGRAM_RETRY_S)
     return None
 
 

@@ -7,8 +7,9 @@ import platform
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from cli.owner import Owner
 
 LINUX = platform.system() == "Linux"
 PR_SET_PDEATHSIG = 1
@@ -16,15 +17,6 @@ END_TIMEOUT_S = 4.0
 LOOK_EVERY_S = 0.02
 # Loaded before any fork: between fork and exec nothing may wait for a lock that another thread held.
 _libc = ctypes.CDLL(None)
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The system user that data and servers belong to; None means the caller's own."""
-
-    name: str
-    uid: int
-    gid: int
 
 
 def die_with_parent(signum: int) -> None:

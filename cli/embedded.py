@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from cli import child, wheels
-from cli.child import Owner
+from cli.owner import SYSTEM_DATA_DIR, Owner
 from kit.errors import Misconfigured, Unavailable
 
-SYSTEM_USER = "forma"
-SYSTEM_DATA_DIR = Path("/var/lib/forma")
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 4.0
 # sun_path holds 108 bytes on Linux and 104 on macOS; the longest name we put below is ".s.PGSQL.5432.lock".
@@ -39,34 +37,6 @@ PING_TIMEOUT_S = 0.5
 def default_data_dir() -> Path:
     """Where data lives without FORMA_DATA_DIR: /var/lib/forma for root, ./.forma for everybody else."""
     return SYSTEM_DATA_DIR if os.geteuid() == 0 else Path.cwd() / ".forma"
-
-
-def server_owner() -> Owner | None:
-    """Return the user that must own the servers: the system user `forma` for root (made when missing)."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        entry = pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        _add_system_user()
-        entry = pwd.getpwnam(SYSTEM_USER)
-    return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-def _add_system_user() -> None:
-    home = str(SYSTEM_DATA_DIR)
-    commands = (
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", home, "--shell", "/bin/false"],
-        ["adduser", "-S", "-D", "-H", "-h", home, "-s", "/bin/false"],
-    )
-    for command in commands:
-        if shutil.which(command[0]):
-            subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)  # noqa: S603
-            return
-    raise Misconfigured(
-        f"PostgreSQL does not run as root and no tool to add a system user was found: run Forma as another user, "
-        f"or add the user '{SYSTEM_USER}' yourself, or set FORMA_DATABASE_URL and FORMA_REDIS_URL"
-    )
 
 
 def prepare_data_dir(data_dir: Path, owner: Owner | None) -> Path:

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kit import signals
 from kit.db import Database
 from kit.errors import Unavailable
 
@@ -42,8 +43,7 @@ class Singleton:
                 log.info("standby")
                 standby()
             waiting = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), STANDBY_LOOK_S)
+            await signals.wait(stop, STANDBY_LOOK_S)
         return False
 
     async def watch(self) -> None:

@@ -20,6 +20,7 @@ import structlog
 from cli.child import die_with_parent
 from cli.embedded import Server
 from cli.lifetime import READY_FD_ENV
+from kit import signals
 from kit.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -241,8 +242,7 @@ class Supervisor:
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the stop."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+        await signals.wait(self._stop, seconds)
 
 
 def _signal(part: Part, signum: int) -> None:

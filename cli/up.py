@@ -20,8 +20,9 @@ import asyncpg
 
 from billing import catalog
 from cli import compose, greeting
-from cli.embedded import Postgres, Valkey, default_data_dir, prepare_data_dir, server_owner
+from cli.embedded import Postgres, Valkey, default_data_dir, prepare_data_dir
 from cli.greeting import ModelState
+from cli.owner import server_owner
 from cli.sandbox_seed import SandboxSeed, follow_sandbox_clock, seed
 from cli.supervisor import Stage, Stopped, Supervisor
 from inference import models

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from cli.child import Owner
+from cli.owner import Owner
 from kit.errors import Misconfigured
 
 

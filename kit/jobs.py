@@ -29,6 +29,7 @@ JOB_TIMEOUT_S = 120
 JOBS_MAX = 20
 TRIES_MAX = 5
 HEALTH_CHECK_INTERVAL_S = 30
+END_TIMEOUT_S = 2.0
 # Stands in Redis while some worker lives: arq writes it.
 ALIVE_KEY = f"{QUEUE}:health-check"
 
@@ -98,12 +99,15 @@ class PromptWorker(Worker):
         wake = self._listener.events[signals.JOBS]
         listener = asyncio.create_task(self._listener.run(), name="jobs-listener")
         self.ctx["redis"] = self.pool
+        poll: asyncio.Task[None] | None = None
         down = False
         try:
             while True:
                 wake.clear()
+                # A task of its own, since a poll that is cut off in a transaction leaves its connection behind.
+                poll = asyncio.create_task(self._poll_iteration(), name="jobs-poll")
                 try:
-                    await self._poll_iteration()
+                    await asyncio.shield(poll)
                     down = False
                 except (RedisError, OSError) as error:
                     if not down:
@@ -113,6 +117,20 @@ class PromptWorker(Worker):
                 await signals.wait(wake, POLL_DELAY_S)
         finally:
             listener.cancel()
+            if poll is not None:
+                await _finish([poll])
+            for job in self.job_tasks.values():
+                job.cancel()
+            # arq writes down, behind a shield, that those are to run again.
+            await _finish([listener, *self.tasks.values()])
+
+
+async def _finish(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait for tasks that are about to end, whatever they end with; cut off what does not within END_TIMEOUT_S."""
+    _, late = await asyncio.wait(tasks, timeout=END_TIMEOUT_S)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _function(coroutine: Callable[..., Awaitable[Any]]) -> Function:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
-from cli.embedded import Postgres, Valkey, prepare_data_dir, server_owner
+from cli.embedded import Postgres, Valkey, prepare_data_dir
+from cli.owner import server_owner
 from kit import migrate
 from kit.db import Database
 

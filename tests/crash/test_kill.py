@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from tests.crash.questions import QUICK_LEASE_S, STEADY, all_answered, ask, doubled
+from tests.crash.questions import QUICK_LEASE_S, STEADY, all_answered, ask, doubled, streaming
 from tests.support.stack import STOP_S, Stack, stack
 
 
@@ -18,10 +18,9 @@ async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterato
 
 async def test_a_killed_workers_answers_are_given_by_the_next(forma: Stack) -> None:
     persons = await forma.persons(4)
-    asked = await ask(forma, persons, "worker", tokens=100)
-    for person in persons:
-        await person.wait_draft("word")
-    await forma.restart("worker")
+    async with streaming(forma, persons, "worker") as asked:
+        await forma.kill("worker")
+    await forma.start("worker")
     await all_answered(forma, asked)
     assert doubled(forma, asked) <= 1
     assert await forma.scalar("SELECT min(attempts) FROM turns") == 2
@@ -30,10 +29,8 @@ async def test_a_killed_workers_answers_are_given_by_the_next(forma: Stack) -> N
 
 async def test_the_bot_is_killed_while_answers_stream(forma: Stack) -> None:
     persons = await forma.persons(4)
-    asked = await ask(forma, persons, "bot", tokens=100)
-    for person in persons:
-        await person.wait_draft("word")
-    await forma.kill("bot")
+    async with streaming(forma, persons, "bot") as asked:
+        await forma.kill("bot")
     late = await ask(forma, persons[:2], "late")
     await forma.start("bot")
     await all_answered(forma, asked | late)
@@ -102,9 +99,8 @@ async def test_the_bot_is_killed_between_accepting_a_turn_and_queueing_it(forma:
 
 async def test_everything_is_killed_at_once(forma: Stack) -> None:
     persons = await forma.persons(4)
-    asked = await ask(forma, persons, "all", tokens=100)
-    await persons[0].wait_draft("word")
-    await forma.kill()
+    async with streaming(forma, persons, "all") as asked:
+        await forma.kill()
     late = await ask(forma, persons[:2], "all-late")
     await forma.start()
     await all_answered(forma, asked | late)
@@ -114,17 +110,15 @@ async def test_everything_is_killed_at_once(forma: Stack) -> None:
 
 async def test_a_worker_that_is_asked_to_stop_gives_its_turns_back_unspent(forma: Stack) -> None:
     persons = await forma.persons(3)
-    asked = await ask(forma, persons, "term", tokens=100)
-    for person in persons:
-        await person.wait_draft("word")
-    assert await forma.stop("worker") < STOP_S
+    async with streaming(forma, persons, "term") as asked:
+        assert await forma.stop("worker") < STOP_S
     snapshot = await forma.queue().snapshot()
     assert (snapshot.running, snapshot.waiting) == (0, 3)
     people = [person.id for person in persons]
     attempts = "SELECT array_agg(DISTINCT attempts) FROM turns WHERE person_id = ANY (CAST(:people AS bigint[]))"
     assert await forma.scalar(attempts, people=people) == [0]
-    restarted_at = time.monotonic()
     await forma.start("worker")
+    restarted_at = time.monotonic()
     await all_answered(forma, asked)
     assert time.monotonic() - restarted_at < 15, "an unspent turn waits for no lease"
     assert await forma.scalar(attempts, people=people) == [1]
@@ -134,9 +128,8 @@ async def test_a_worker_that_is_asked_to_stop_gives_its_turns_back_unspent(forma
 
 async def test_all_parts_end_within_seconds_when_asked_to(forma: Stack) -> None:
     persons = await forma.persons(3)
-    asked = await ask(forma, persons, "end", tokens=60)
-    await persons[0].wait_draft("word")
-    await forma.stop()
+    async with streaming(forma, persons, "end") as asked:
+        await forma.stop()
     assert [child.process.returncode for child in forma.children.values()] == [0, 0]
     await forma.start()
     await all_answered(forma, asked)

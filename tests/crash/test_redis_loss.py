@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from cli.embedded import Valkey, prepare_data_dir, server_owner
+from cli.embedded import Valkey, prepare_data_dir
+from cli.owner import server_owner
 from tests.crash.questions import STEADY, all_answered, ask, doubled
 from tests.support.stack import Stack, stack
 from tests.support.telegram import Person

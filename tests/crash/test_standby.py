@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from tests.crash.questions import QUICK_LEASE_S, STEADY, all_answered, ask, doubled
+from tests.crash.questions import QUICK_LEASE_S, STEADY, all_answered, ask, doubled, streaming
 from tests.support.stack import Stack, stack
 
 CONFLICT = "terminated by other getUpdates"
@@ -36,9 +36,8 @@ async def test_the_second_bot_waits_and_touches_nothing(forma: Stack) -> None:
 )
 async def test_it_takes_over_when_the_first_is_gone(forma: Stack, signum: int, first: str, second: str) -> None:
     persons = await forma.persons(3)
-    asked = await ask(forma, persons, f"running-{first}", tokens=100)
-    await persons[0].wait_draft("word")
-    await forma.kill(first, signum=signum)
+    async with streaming(forma, persons, f"running-{first}") as asked:
+        await forma.kill(first, signum=signum)
     late = await ask(forma, persons[:2], f"late-{first}")
     await all_answered(forma, asked | late)
     assert doubled(forma, asked | late) <= (1 if signum == signal.SIGKILL else 0)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.embedded import prepare_data_dir, server_owner
+from cli.embedded import prepare_data_dir
+from cli.owner import server_owner
 from tests.support.stack import clean_environment
 from tests.support.telegram import SandboxTelegram
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from tests.crash.questions import QUICK_LEASE_S, STEADY, all_answered, ask, doubled
+from tests.crash.questions import QUICK_LEASE_S, STEADY, all_answered, ask, doubled, streaming
 from tests.support.stack import Stack, stack
 
 
@@ -45,9 +45,8 @@ async def test_web_is_killed_between_an_updates_arrival_and_its_row(forma: Stack
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to stop"])
 async def test_what_comes_while_web_is_away_is_answered_after_it(forma: Stack, signum: int) -> None:
     persons = await forma.persons(3)
-    asked = await ask(forma, persons, f"open-{signum}", tokens=60)
-    await persons[0].wait_draft("word")
-    await forma.kill("web", signum=signum)
+    async with streaming(forma, persons, f"open-{signum}", tokens=60) as asked:
+        await forma.kill("web", signum=signum)
     away = await ask(forma, persons, f"away-{signum}")
     await forma.start("web")
     await all_answered(forma, asked | away)

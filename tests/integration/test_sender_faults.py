@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from bot.budget import Budget, Lane
 from bot.lanes import SenderLimits
 from bot.sender import Sender
-from cli.embedded import Valkey, prepare_data_dir, server_owner
+from cli.embedded import Valkey, prepare_data_dir
+from cli.owner import server_owner
 from kit import redis as kit_redis
 from kit.errors import Unavailable
 from sandbox.telegram.limits import Rates

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from cli.embedded import Valkey, prepare_data_dir, server_owner
+from cli.embedded import Valkey, prepare_data_dir
+from cli.owner import server_owner
 from inference import streams
 from inference.streams import Applied, PreviewDelta, PreviewMeta, PreviewReader, PreviewWriter, Transcript
 from kit import redis as kit_redis
