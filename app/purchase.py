@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
-from billing import payments, refunds, subscriptions
-from billing.payments import Credit
+from billing import payments, refunds, stars, subscriptions
+from billing.crediting import Credit
 from billing.subscriptions import Change, StarsState, Subscription
 from kit import audit, ids, outbox
 
@@ -39,7 +39,7 @@ async def record(app: App, tx: AsyncConnection, person: Person, paid: StarsPayme
 
     Idempotent by charge id: a repeated report changes nothing and tells nobody twice.
     """
-    credit = await payments.record_stars(
+    credit = await stars.record(
         tx,
         charge_id=paid.charge_id,
         payload=paid.payload,

@@ -11,8 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import ledger, lots, subscriptions
-from billing import payments as payment_records
+from billing import ledger, lots, stars, subscriptions
 from billing.subscriptions import Change
 from billing.tables import accounts, orders, payments, refunds
 from billing.tables import lots as lots_table
@@ -182,7 +181,7 @@ async def confirm_stars(
 
     The refund may be reported before its payment, which then brings nothing.
     """
-    payment = await payment_records.record_refunded(
+    payment = await stars.record_refunded(
         tx, charge_id=charge_id, payload=payload, person_id=payer_id, amount=amount, now=now
     )
     if payment.status == "refunded":

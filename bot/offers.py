@@ -6,8 +6,8 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.balance import Balance
 from billing.catalog import Catalog, Plan
+from billing.crediting import Credit
 from billing.orders import Order
-from billing.payments import Credit
 from bot import keyboards
 from bot.notices import after_failed_charge
 from kit.words import Words

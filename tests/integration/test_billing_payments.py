@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import payments
+from billing import payments, stars
 from billing.orders import Order
 from kit.db import Database
 from kit.errors import Conflict
@@ -58,7 +58,7 @@ async def test_without_an_expiry_a_month_is_thirty_days(books: Books) -> None:
     person = await books.person()
     order = await books.order(person, "lite")
     async with books.db.transaction() as tx:
-        credit = await payments.record_stars(
+        credit = await stars.record(
             tx, charge_id=f"plain-{person}", payload=order.payload, person_id=person, amount=300, is_recurring=True,
             is_first_recurring=True, expires_at=None, now=books.now,
         )  # fmt: skip
@@ -142,7 +142,7 @@ async def test_an_amount_that_cannot_be_is_refused_before_anything_is_written(bo
     order = await books.order(person, "pack")
     with pytest.raises(ValueError, match="money"):
         async with books.db.transaction() as tx:
-            await payments.record_stars(
+            await stars.record(
                 tx, charge_id=f"odd-{person}", payload=order.payload, person_id=person, amount=amount,
                 is_recurring=False, is_first_recurring=False, expires_at=None, now=books.now,
             )  # fmt: skip

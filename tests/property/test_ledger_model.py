@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from billing import allowance, balance, invariants, lots, orders, payments, subscriptions
-from billing.payments import Credit
+from billing import allowance, balance, invariants, lots, orders, payments, stars, subscriptions
+from billing.crediting import Credit
 from kit.db import Database
 from kit.errors import Conflict, InsufficientTokens
 from tests.support.books import MONTH, START
@@ -278,7 +278,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def _record(self, charge: Charge) -> Credit:
         async with self.db.transaction() as tx:
-            return await payments.record_stars(
+            return await stars.record(
                 tx, charge_id=charge.id, payload=charge.payload, person_id=charge.payer, amount=charge.amount,
                 is_recurring=charge.recurring, is_first_recurring=charge.first, expires_at=charge.expires, now=self.now,
             )  # fmt: skip

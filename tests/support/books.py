@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from app.persons import persons
-from billing import balance, catalog, holds, invariants, orders, payments, refunds, subscriptions
+from billing import balance, catalog, holds, invariants, orders, refunds, stars, subscriptions
 from billing.balance import Balance
+from billing.crediting import Credit
 from billing.invariants import Violation
 from billing.orders import Order
-from billing.payments import Credit
 from billing.subscriptions import Change, StarsState
 from kit.db import Database
 
@@ -104,7 +104,7 @@ class Books:
         known = isinstance(order, Order)
         renews = recurring if recurring is not None else known and order.kind == "subscription"
         async with self.db.transaction() as tx:
-            return await payments.record_stars(
+            return await stars.record(
                 tx,
                 charge_id=charge or f"charge-{next(_numbers)}",
                 payload=order.payload if known else order,

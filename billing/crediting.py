@@ -1,0 +1,139 @@
+"""Crediting: what a payment that succeeded brings, the same for every provider, in the transaction that records it.
+
+What cannot be credited as it stands is kept in quarantine with a reason, its money booked as unclear: never swallowed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing import ledger, lots, orders
+from billing.orders import Order
+from billing.payments import REFUND_DUE, Reason
+from billing.tables import payments
+
+# What a period's tokens outlive it by, where the plan lets them roll over.
+ROLL_OVER: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What became of a payment. `tokens`, `until` and the rest say what it brought; all None in quarantine.
+
+    outcome "repeated": recorded before, with what it brought then. `reason`: why it stands in quarantine;
+    `refund_due`: the caller refunds it without asking. `first`: it began a subscription rather than renewing one.
+    `cancel_charges`: first charges of subscriptions whose renewal the caller stops at the provider.
+    """
+
+    outcome: Literal["credited", "repeated", "quarantined"]
+    payment_id: int
+    charge_id: str
+    amount: int
+    plan_id: str | None = None
+    titles: dict[str, str] | None = None
+    tokens: int | None = None
+    until: datetime | None = None
+    subscription_id: int | None = None
+    first: bool = False
+    reason: str | None = None
+    refund_due: bool = False
+    cancel_charges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A payment that succeeded: its row, the provider's id of the charge, and its amount in Stars or kopecks."""
+
+    payment_id: int
+    charge_id: str
+    currency: str
+    amount: int
+
+
+async def one_off(tx: AsyncConnection, paid: Paid, order: Order, *, now: datetime) -> Credit:
+    """Credit what was bought once."""
+    await orders.mark_paid(tx, order, now=now)
+    until = None if order.tokens_days is None else now + timedelta(days=order.tokens_days)
+    await _grant(tx, paid, order, "pack", until, now)
+    return _credited(paid, order, until)
+
+
+async def period(
+    tx: AsyncConnection, paid: Paid, order: Order, *, subscription_id: int, until: datetime, first: bool, now: datetime
+) -> Credit:
+    """Credit the tokens of a period of a subscription that the caller has added, ending at `until`."""
+    await orders.mark_paid(tx, order, now=now)
+    await tx.execute(
+        sa.update(payments).where(payments.c.id == paid.payment_id).values(subscription_id=subscription_id)
+    )
+    await _grant(tx, paid, order, "plan", until + ROLL_OVER if order.tokens_roll_over else until, now)
+    return _credited(paid, order, until, subscription_id=subscription_id, first=first)
+
+
+async def quarantine(
+    tx: AsyncConnection,
+    paid: Paid,
+    order: Order | None,
+    reason: Reason,
+    *,
+    cancel_charges: tuple[str, ...] = (),
+    now: datetime,
+) -> Credit:
+    """Keep a payment that cannot be credited; its money is booked as unclear until somebody decides."""
+    await tx.execute(sa.update(payments).where(payments.c.id == paid.payment_id).values(quarantine_reason=reason))
+    await ledger.post(
+        tx,
+        kind="quarantine",
+        ref_type="payment",
+        ref_id=str(paid.payment_id),
+        entries=[(ledger.CASH[paid.currency], paid.amount), (ledger.UNCLEAR[paid.currency], -paid.amount)],
+        now=now,
+    )
+    return Credit(
+        "quarantined",
+        paid.payment_id,
+        paid.charge_id,
+        paid.amount,
+        plan_id=order.plan_id if order else None,
+        titles=order.titles if order else None,
+        reason=reason,
+        refund_due=reason in REFUND_DUE,
+        cancel_charges=cancel_charges if reason in REFUND_DUE else (),
+    )
+
+
+async def _grant(
+    tx: AsyncConnection, paid: Paid, order: Order, kind: lots.Kind, until: datetime | None, now: datetime
+) -> None:
+    await lots.purchase(
+        tx,
+        person_id=order.person_id,
+        tokens=order.tokens,
+        kind=kind,
+        payment_id=paid.payment_id,
+        currency=order.currency,
+        amount=order.amount,
+        plan_version=order.plan_version_id,
+        expires_at=until,
+        now=now,
+    )
+
+
+def _credited(
+    paid: Paid, order: Order, until: datetime | None, *, subscription_id: int | None = None, first: bool = False
+) -> Credit:
+    return Credit(
+        "credited",
+        paid.payment_id,
+        paid.charge_id,
+        paid.amount,
+        plan_id=order.plan_id,
+        titles=order.titles,
+        tokens=order.tokens,
+        until=until,
+        subscription_id=subscription_id,
+        first=first,
+    )
