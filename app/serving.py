@@ -16,6 +16,7 @@ from inference.queue.ticket import Claim, Claimed, Expired
 from inference.vllm import VllmClient
 from kit import signals
 from kit.errors import Unavailable
+from kit.tasks import cleanly
 
 log = structlog.get_logger(__name__)
 
@@ -77,10 +78,14 @@ class ServingPool:
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            with contextlib.suppress(Unavailable):
-                if claim := (await claiming).claim:
-                    await fair.requeue(claim)
+            await cleanly(self._return(fair, claiming))
             raise
+
+    @staticmethod
+    async def _return(fair: FairQueue, claiming: "asyncio.Future[Claimed]") -> None:
+        with contextlib.suppress(Unavailable):
+            if claim := (await claiming).claim:
+                await fair.requeue(claim)
 
     def _begin(self, claim: Claim, group: str) -> None:
         turn = asyncio.create_task(self._serve(claim, group), name=f"turn-{claim.turn_id}")

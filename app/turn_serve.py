@@ -29,6 +29,7 @@ from inference.turns import Outcome, Turn
 from inference.vllm import ChatRequest, Usage, VllmClient
 from kit.errors import Unavailable
 from kit.observability import first_token_s, streams_open, turn_wait_s
+from kit.tasks import cleanly
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
     try:
         started = await _start(app, claim)
     except asyncio.CancelledError:
-        await _give_back(app, fair, claim)
+        await cleanly(_give_back(app, fair, claim))
         raise
     if started is None:
         await fair.finish(claim, NOTHING_USED)
@@ -91,7 +92,7 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
         await fair.requeue(claim)
         return
     except asyncio.CancelledError:
-        await _give_back(app, fair, claim)
+        await cleanly(_give_back(app, fair, claim))
         raise
     finally:
         structlog.contextvars.unbind_contextvars("turn")

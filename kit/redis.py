@@ -32,6 +32,7 @@ class _Cancellable(AbstractConnection):
         command: bytes | str | Iterable[bytes],
         check_health: bool = True,
     ) -> None:
+        """Send packed commands; raises redis-py's ConnectionError and TimeoutError as it does itself."""
         if not self.is_connected:
             await self.connect()  # type: ignore[no-untyped-call]
         elif check_health:

@@ -1,6 +1,9 @@
 """Buying with Stars through the front door: what is offered, what is paid, what the person has then."""
 
+from datetime import UTC, datetime
+
 import pytest
+from babel.dates import format_skeleton
 
 from tests.support import shop
 from tests.support.forma import Forma
@@ -80,7 +83,9 @@ async def test_a_subscription_that_is_bought_is_told_and_every_command_agrees(
     paid = next(m for m in person.messages() if say.connected in m.labels)
     assert not any(b.get("url") or b.get("callback_data") for b in paid.buttons)
     title = {"ru": "Форма", "en": "Forma"}[say.language]
-    until = {"ru": "24 дек.", "en": "Dec 24"}[say.language]
+    [charged] = await person.subscriptions()
+    ends = datetime.fromtimestamp(charged["expires_at"], UTC)
+    until = format_skeleton("MMMd", ends, locale=say.language)
     has = await tokens_of(forma, person)
     number = f"{has:,}".replace(",", {"ru": " ", "en": ","}[say.language])
     card = await shown(person, "/subscription", title)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from cli import compose
 from cli.lifetime import READY_FD_ENV
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Snapshot
-from kit import settings
+from kit import settings, stamp
 from kit.db import Database
 from tests.support.telegram import Person, SandboxTelegram
 
@@ -67,7 +68,9 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-async def launch(name: str, arguments: Iterable[str], environment: dict[str, str], home: Path) -> Child:
+async def launch(
+    name: str, arguments: Iterable[str], environment: dict[str, str], home: Path, module: str = "cli"
+) -> Child:
     """Start `python -m cli ...` in a session of its own; returns when it says that it is ready."""
     read_fd, write_fd = os.pipe()
     log = home / f"{name}.log"
@@ -75,7 +78,7 @@ async def launch(name: str, arguments: Iterable[str], environment: dict[str, str
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "cli",
+            module,
             *arguments,
             env={**environment, READY_FD_ENV: str(write_fd)},
             cwd=home,
@@ -122,7 +125,7 @@ class Stack:
     """The processes and their world. `kills` counts SIGKILLs: each may double one answer.
 
     A name such as "worker-2" is one more worker. `lease_s` (0: the product's) shortens the wait for a killed worker's
-    turns.
+    turns. `module` is what `python -m` runs.
     """
 
     tg: SandboxTelegram
@@ -134,12 +137,13 @@ class Stack:
     home: Path
     children: dict[str, Child] = field(default_factory=dict)
     lease_s: float = 0.0
+    module: str = "cli"
     kills: int = 0
     _keepers: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def start(self, *names: str) -> None:
         """Start processes, all at once, and wait until each is ready."""
-        started = (launch(n, [n.partition("-")[0]], self.environment, self.home) for n in names or PARTS)
+        started = (launch(n, [n.partition("-")[0]], self.environment, self.home, self.module) for n in names or PARTS)
         for child in await asyncio.gather(*started):
             self.children[child.name] = child
             assert child.ready, f"{child.name} ended at its start:\n{child.log_tail()}"
@@ -246,6 +250,12 @@ class Stack:
     def tails(self) -> str:
         return "\n".join(f"--- {child.name}\n{child.log_tail(40)}" for child in self.children.values())
 
+    async def advance(self, **by: float) -> None:
+        """Move the one clock of Telegram and Forma, as `forma up` does for the sandbox; the processes follow it."""
+        moved = await self.tg.advance(**by)
+        async with self.db.transaction() as tx:
+            await stamp.set_clock_offset(tx, timedelta(seconds=int(moved["offset_s"])))
+
     # -- what must be true in the end
 
     async def rows(self, sql: str, **parameters: Any) -> list[Any]:
@@ -316,11 +326,12 @@ async def stack(
     lease_s: float = 0.0,
     model_options: dict[str, Any] | None = None,
     environment: dict[str, str] | None = None,
+    module: str = "cli",
     **more: Any,
 ) -> AsyncIterator[Stack]:
     """Forma's processes on the given servers, with a Telegram and a model server of their own; `more` are settings.
 
-    `environment` is what the processes see besides their settings.
+    `environment` is what the processes see besides their settings; `module` is what is run instead of cli.
     """
     telegram = await sandbox.telegram.server.start()
     model = await sandbox.model.server.start(**(model_options or {}))
@@ -336,7 +347,7 @@ async def stack(
     try:
         with tempfile.TemporaryDirectory(prefix="forma-stack-") as home:
             async with SandboxTelegram(telegram.base_url) as tg:
-                made = Stack(tg, telegram, model, db, redis, environment, Path(home), lease_s=lease_s)
+                made = Stack(tg, telegram, model, db, redis, environment, Path(home), lease_s=lease_s, module=module)
                 try:
                     await made.start(*start)
                     yield made
