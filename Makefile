@@ -21,7 +21,7 @@ define install
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test bench soak check format install install-dev requirements doctor clean
+.PHONY: help up test test-money bench soak check format install install-dev requirements doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,10 @@ doctor: $(INSTALLED)  ## check a set-up
 	@$(BIN)/python -m cli doctor
 
 test: $(INSTALLED_DEV)  ## the whole suite, embedded servers included
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not money" $(ARGS)
+
+test-money: $(INSTALLED_DEV)  ## the tests of money at full size: every kill point, long histories (hours)
+	$(BIN)/python -m tests.money $(ARGS)
 
 bench: $(INSTALLED_DEV)  ## measure: a hundred persons, and the first token, against the bare model server (15 min)
 	$(BIN)/python -m bench.chat $(ARGS)

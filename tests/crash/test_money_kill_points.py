@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.crash.questions import QUICK_LEASE_S, STEADY
+from tests.support import figures
 from tests.support.kill_points import KILL_DIR_ENV, kill_file, killed_file
 from tests.support.stack import Stack, stack
 from tests.support.telegram import Person, Seen
@@ -141,12 +142,10 @@ async def test_some_points(
         assert await one_run(forma, flow, before, process, number, charges), f"seed {seed}: no point {number}"
 
 
-@pytest.mark.slow
+@pytest.mark.money
 @pytest.mark.timeout(ALL_TIMEOUT_S)
 @pytest.mark.parametrize(("flow", "before", "process", "charges"), SLOW_FLOWS)
-async def test_all_points(
-    forma: Stack, flow: Flow, before: Flow, process: str, charges: int, record_property: Callable[[str, object], None]
-) -> None:
+async def test_all_points(forma: Stack, flow: Flow, before: Flow, process: str, charges: int) -> None:
     passed = []
     for number in range(1, POINTS_MAX):
         where = await one_run(forma, flow, before, process, number, charges)
@@ -155,5 +154,5 @@ async def test_all_points(
         passed.append(where)
     else:
         raise AssertionError(f"more than {POINTS_MAX} points: {passed}")
-    record_property("points", passed)
     assert passed
+    figures.add(kill_points=len(passed))

@@ -21,6 +21,7 @@ from billing import allowance, balance, invariants, lots, orders, payments, star
 from billing.crediting import Credit
 from kit.db import Database
 from kit.errors import Conflict, InsufficientTokens
+from tests.support import figures
 from tests.support.books import MONTH, START
 from tests.support.books import Books as Ledger
 from tests.support.books_model import Books, Charge, Order, Product
@@ -46,6 +47,7 @@ class LedgerMachine(RuleBasedStateMachine):
     loop: asyncio.AbstractEventLoop
     db: Database
     turns = 0
+    steps = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -373,6 +375,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_balance_and_are_the_models(self) -> None:
+        LedgerMachine.steps += 1
         if self.accounts:
             self.run(self._compare())
 
@@ -401,6 +404,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)  # a failure is shrunk before it is shown
 def test_the_ledger_does_what_the_plain_bookkeeper_does(database_url) -> None:
+    audit(database_url, histories=40, steps_max=40)
+
+
+@pytest.mark.money
+@pytest.mark.timeout(4 * 3_600)
+def test_the_ledger_does_what_the_plain_bookkeeper_does_through_long_histories(database_url) -> None:
+    audit(database_url, histories=500, steps_max=120)
+    figures.add(steps=LedgerMachine.steps)
+
+
+def audit(database_url: str, *, histories: int, steps_max: int) -> None:
+    """Live through so many histories of at most so many steps, comparing after each step."""
     with asyncio.Runner() as runner:
         LedgerMachine.loop = runner.get_loop()
         LedgerMachine.db = Database(database_url, pool_size=2)
@@ -408,7 +423,14 @@ def test_the_ledger_does_what_the_plain_bookkeeper_does(database_url) -> None:
             runner.run(Ledger(LedgerMachine.db).open())
             run_state_machine_as_test(
                 LedgerMachine,
-                settings=settings(max_examples=40, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
+                settings=settings(
+                    max_examples=histories,
+                    stateful_step_count=steps_max,
+                    deadline=None,
+                    database=None,
+                    phases=PHASES,
+                    print_blob=True,
+                ),
             )
             assert runner.run(Ledger(LedgerMachine.db).violations()) == []
         finally:
