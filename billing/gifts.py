@@ -21,6 +21,8 @@ from kit.errors import Rejected
 # How long a code can be redeemed, and when the giver of one that nobody took is reminded.
 LIFE: Final = timedelta(days=365)
 REMIND_BEFORE: Final = timedelta(days=30)
+# To how many persons the bot carries word of one gift: strangers are not to be pestered with it.
+OFFERS_MAX: Final = 5
 CODE_BYTES: Final = 15
 CODE_CHARS_MAX: Final = 32
 
@@ -228,6 +230,16 @@ async def restore(tx: AsyncConnection, *, payment_id: int, now: datetime) -> Non
         .where(gifts.c.payment_id == payment_id, gifts.c.status == "withdrawn")
         .values(status="open", updated_at=now)
     )
+
+
+async def count_offer(tx: AsyncConnection, gift_id: int, *, now: datetime) -> bool:
+    """Count that a gift is offered to somebody by the bot; False when that was done OFFERS_MAX times."""
+    counted = await tx.execute(
+        sa.update(gifts)
+        .where(gifts.c.id == gift_id, gifts.c.status == "open", gifts.c.offers < OFFERS_MAX)
+        .values(offers=gifts.c.offers + 1, updated_at=now)
+    )
+    return counted.rowcount == 1
 
 
 async def expire_due(tx: AsyncConnection, *, now: datetime, limit: int) -> list[Gift]:

@@ -290,6 +290,7 @@ gifts = sa.Table(
     _ref("receiver_id", "persons", optional=True),
     _text("status"),
     _time("expires_at"),
+    sa.Column("offers", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Column("reminded", sa.Boolean, nullable=False, server_default=sa.false()),
     _time("created_at"),
     _time("updated_at"),

@@ -57,6 +57,7 @@ UP = (
         status text NOT NULL CONSTRAINT ck_gifts_status_known
             CHECK (status IN ('open', 'redeemed', 'withdrawn', 'expired')),
         expires_at timestamptz NOT NULL,
+        offers smallint NOT NULL DEFAULT 0,
         reminded boolean NOT NULL DEFAULT false,
         created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,

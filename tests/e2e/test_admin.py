@@ -7,7 +7,7 @@ from tests.support.forma import Forma
 from tests.support.shop import WAIT_S
 from tests.support.telegram import Group, Person, Seen
 
-GIFTS = "SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE l.kind = 'gift' AND a.person_id = :id"
+GIFTS = "SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE l.kind = 'grant' AND a.person_id = :id"
 
 
 @pytest.fixture(scope="module")
