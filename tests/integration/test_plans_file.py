@@ -149,7 +149,8 @@ def test_what_is_bought_once_has_the_terms_of_its_subscription_wherever_it_stand
     for text in (PLANS + YEAR, YEAR + PLANS):
         sold = catalog.parse(text)
         year, lite = sold.plan("year"), sold.plan("lite")
-        assert year and lite
+        assert year
+        assert lite
         assert (year.terms.price_xtr, year.terms.price_rub, year.terms.period_months) == (3_000, None, 12)
         prices = {"price_xtr": 1, "price_rub": 1, "period_months": 1}
         assert replace(year.terms, **prices) == replace(lite.terms, **prices)
@@ -262,7 +263,9 @@ async def test_new_terms_of_a_subscription_are_new_terms_of_its_year_and_what_wa
     published = await books.open((PLANS + YEAR).replace("tokens = 5_000", "tokens = 7_000"))
     assert published.changed == ("lite", "year")
     assert await versions(books) == before | {"lite": before["lite"] + 1, "year": before["year"] + 1}
-    tokens = "SELECT array_agg(DISTINCT tokens) FROM subscription_months m JOIN subscriptions s ON s.id = m.subscription_id"
+    tokens = (
+        "SELECT array_agg(DISTINCT tokens) FROM subscription_months m JOIN subscriptions s ON s.id = m.subscription_id"
+    )
     assert await books.scalar(f"{tokens} WHERE s.person_id = :id", id=person) == [5_000]
 
 
