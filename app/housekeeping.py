@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app import books, purchase
+from app import books, offer_schedule, purchase
 from app.context import App
 from billing import lots, orders, refunds, subscriptions
 from kit import inbox, outbox
@@ -21,6 +21,7 @@ PURGE_MAX = 5_000
 async def minute(app: App) -> None:
     """End subscriptions and lots that are due; tell of plans that ended, charges that failed, charges to come."""
     now = app.clock.now()
+    await offer_schedule.minute(app)  # before what ends, so that a last month is not missed
     async with app.db.transaction() as tx:
         for change in await subscriptions.expire_due(tx, now=now, limit=BATCH_MAX):
             if change.after != "past_due":  # nobody is alarmed before it is known that the renewal is not just late

@@ -7,11 +7,13 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import gift_notices
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
-from billing import payments, refunds, stars, subscriptions
+from billing import entitlements, gifts, payments, refunds, stars, subscriptions
 from billing.crediting import Credit
+from billing.once import Granted
 from billing.subscriptions import Change, StarsState, Subscription
 from kit import audit, ids, outbox
 
@@ -52,7 +54,7 @@ async def record(app: App, tx: AsyncConnection, person: Person, paid: StarsPayme
     )
     log.info("payment_recorded", payment=credit.payment_id, person=person.id, outcome=credit.outcome)
     for first_charge in credit.cancel_charges:
-        await _stop_renewal(tx, person.id, first_charge, now)
+        await _stop_renewal(tx, person.id, first_charge, now, key=f"payment:{credit.payment_id}")
     if credit.outcome == "credited":
         await _tell_credited(app, tx, person, credit, now)
     elif credit.outcome == "quarantined":
@@ -69,8 +71,18 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
         "stars": credit.amount,
     }
     renewal = credit.subscription_id is not None and not credit.first
-    notice = "paid-pack" if credit.subscription_id is None else "renewed" if renewal else "paid-subscription"
-    await _notice(tx, person.id, notice, args, key, now)
+    if credit.gift is not None:
+        await gift_notices.ready(tx, credit.gift, now=now)
+    elif credit.starts_at is not None:
+        begun = credit.starts_at <= now
+        args["day"] = credit.starts_at.isoformat()
+        await _notice(tx, person.id, "paid-once" if begun else "paid-once-later", args, key, now)
+        await warn_of_renewal(tx, person.id, key=key, now=now)
+    else:
+        notice = "paid-pack" if credit.subscription_id is None else "renewed" if renewal else "paid-subscription"
+        await _notice(tx, person.id, notice, args, key, now)
+    if credit.replaced is not None:
+        await _notice(tx, person.id, "plan-changed", _args_of(credit.replaced), key, now)
     operator = {"stars": credit.amount, "plan": credit.titles, "what": credit.titles, "id": person.id}
     await alert(
         app,
@@ -166,7 +178,11 @@ async def confirm_refund(app: App, tx: AsyncConnection, refunded: StarsRefund, *
     log.info("refund_booked", refund=refund.id, payment=refund.payment_id, person=refund.payer_id)
     if change and change.before != change.after and change.subscription.first_charge_id:
         await _stop_renewal(tx, refund.payer_id, change.subscription.first_charge_id, now)
-    await _notice(tx, refund.payer_id, "refunded", {"stars": refund.amount}, f"refunded:{refund.id}", now)
+    gift = await gifts.of_payment(tx, refund.payment_id)
+    if gift is not None:
+        await gift_notices.refunded(tx, gift, key=f"refunded:{refund.id}", now=now)
+    else:
+        await _notice(tx, refund.payer_id, "refunded", {"stars": refund.amount}, f"refunded:{refund.id}", now)
     args = {"stars": refund.amount, "id": refund.payer_id}
     await alert(app, tx, "admin-alert-refunded", args, dedup_key=f"alert:refunded:{refund.id}", now=now)
 
@@ -189,6 +205,16 @@ async def tell_change(app: App, tx: AsyncConnection, change: Change, *, now: dat
     notice = {"cancel_scheduled": "cancelled", "active": "resumed", "expired": "expired"}.get(change.after)
     args = _args_of(subscription)
     key = f"subscription:{subscription.id}:{change.after}:{args['until']}:{now:%Y%m%d%H%M%S}"
+    following = app.plans.plan(subscription.next_plan_id) if subscription.next_plan_id else None
+    if change.after == "expired":
+        goes_on = await entitlements.current(tx, person_id=subscription.person_id, now=now)
+        if goes_on.until is not None:
+            notice, args["next_plan"], args["until"] = "expired-goes-on", goes_on.titles, goes_on.until.isoformat()
+        elif following and following.terms.price_xtr:
+            notice, args["product"] = "expired-next-plan", following.id
+            args |= {"next_plan": following.titles, "stars": following.terms.price_xtr}
+    elif change.after == "cancel_scheduled" and following:
+        notice, args["next_plan"] = "cancelled-next-plan", following.titles
     if notice:
         await _notice(tx, subscription.person_id, notice, args, key, now)
     if change.after == "cancel_scheduled":
@@ -208,6 +234,22 @@ async def tell_failed(app: App, tx: AsyncConnection, subscription: Subscription,
     await _notice(tx, subscription.person_id, "renewal-failed", args, key, now)
     args["id"] = subscription.person_id
     await alert(app, tx, "admin-alert-renewal-failed", args, dedup_key=f"alert:{key}", now=now)
+
+
+async def tell_month(tx: AsyncConnection, granted: Granted, *, now: datetime) -> None:
+    """Tell a person that the tokens of a month have come."""
+    args = {"plan": granted.subscription.titles, "tokens": granted.tokens, "until": granted.until.isoformat()}
+    key = f"month:{granted.subscription.id}:{args['until']}"
+    await _notice(tx, granted.subscription.person_id, "month-granted", args, key, now)
+
+
+async def warn_of_renewal(tx: AsyncConnection, person_id: int, *, key: str, now: datetime) -> None:
+    """Tell whoever got time that they would pay for it twice, when they have a subscription that renews."""
+    renewing = await subscriptions.renewing(tx, person_id=person_id)
+    if renewing is not None:
+        args = _args_of(renewing) | {"subscription": renewing.id}
+        args["day"] = args["until"]
+        await _notice(tx, person_id, "renews-beside", args, key, now)
 
 
 async def tell_renewal(tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
@@ -241,13 +283,16 @@ def _args_of(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-async def _stop_renewal(tx: AsyncConnection, person_id: int, first_charge: str, now: datetime) -> None:
+async def _stop_renewal(
+    tx: AsyncConnection, person_id: int, first_charge: str, now: datetime, *, key: str = "end"
+) -> None:
+    """Stop a renewal at Telegram; `key` tells apart the reasons, for what was stopped once may be resumed."""
     await _call(
         tx,
         person_id,
         EDIT_SUBSCRIPTION_METHOD,
         {"user_id": person_id, "telegram_payment_charge_id": first_charge, "is_canceled": True},
-        f"cancel:{first_charge}",
+        f"cancel:{first_charge}:{key}",
         now,
     )
 

@@ -5,7 +5,7 @@ where terms changed; a plan that left the file is withdrawn from sale and stays 
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,7 +20,7 @@ from billing.plans_file import PlansFile
 from billing.tables import plan_versions, plans
 from kit.errors import Misconfigured
 
-Kind = Literal["free", "subscription", "pack"]
+Kind = Literal["free", "subscription", "pack", "once"]
 
 # Telegram's own limits: price of a subscription in Stars, price of an invoice in Stars, title of an invoice.
 SUBSCRIPTION_STARS_MAX: Final = 10_000
@@ -28,6 +28,8 @@ INVOICE_STARS_MAX: Final = 100_000
 TITLE_LENGTH_MAX: Final = 32
 LANGUAGES: Final = ("ru", "en")
 PLANS_MAX: Final = 32
+# The longest time that is sold at once.
+MONTHS_MAX: Final = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan as it is sold now."""
+    """A plan as it is sold now. `of`: the subscription whose terms a plan of kind "once" has."""
 
     id: str
     kind: Kind
     titles: dict[str, str]
     terms: Terms
+    of: str | None = None
 
     def price(self, currency: str) -> int | None:
         """Return the price in "XTR" (Stars) or "RUB" (kopecks), None when it is not sold for it."""
@@ -89,15 +92,16 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    kinds: str  # initials of the kinds that may have it: f, s, p; upper case where it must stand
+    kinds: str  # initials of the kinds that may have it: f, s, p, o; upper case where it must stand
     least: int = 0
     most: int = TOKENS_MAX
 
 
 _MINUTE_MAX, _DAYS_MAX, _SLOTS_MAX, _CONTEXT_MAX = 10_000, 3_660, 1_000, 10_000_000
 _NUMBERS: Final = {
-    "stars": _Field("sp", 1, INVOICE_STARS_MAX),
-    "roubles": _Field("sp", 1, MONEY_MAX // 100),
+    "stars": _Field("spo", 1, INVOICE_STARS_MAX),
+    "roubles": _Field("spo", 1, MONEY_MAX // 100),
+    "months": _Field("O", 1, MONTHS_MAX),
     "tokens": _Field("SP", 1),
     "tokens_days": _Field("P", 1, _DAYS_MAX),
     "daily_tokens": _Field("fs"),
@@ -113,7 +117,7 @@ _NUMBERS: Final = {
     "photos_per_day": _Field("fs", 0, _MINUTE_MAX),
     "weight": _Field("FS", 1, 100),
 }
-_KNOWN: Final = ("kind", "title", "tokens_roll_over", *_NUMBERS)
+_KNOWN: Final = ("kind", "title", "of", "tokens_roll_over", *_NUMBERS)
 
 
 def load(path: Path) -> Catalog:
@@ -134,7 +138,8 @@ def parse(text: str, name: str = "plans.toml") -> Catalog:
     except tomllib.TOMLDecodeError as error:
         raise PlansFile.unreadable(name, text, error) from None
     file = PlansFile(name, text)
-    found = tuple(_plan(file, plan_id, body) for plan_id, body in data.items())
+    read = [_plan(file, plan_id, body) for plan_id, body in data.items()]
+    found = tuple(_of_another(file, plan, read) for plan in read)
     free = [plan.id for plan in found if plan.kind == "free"]
     if len(free) != 1:
         where = free[1] if free else ""
@@ -155,8 +160,8 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise file.mistake(plan_id, key, f"unknown setting {key!r}{hint}")
     kind = body.get("kind")
-    if kind not in ("free", "subscription", "pack"):
-        raise file.mistake(plan_id, "kind", 'kind must be "free", "subscription" or "pack"')
+    if kind not in ("free", "subscription", "pack", "once"):
+        raise file.mistake(plan_id, "kind", 'kind must be "free", "subscription", "pack" or "once"')
     titles = _titles(file, plan_id, body.get("title"))
     numbers = {key: _number(file, plan_id, kind, key, body.get(key)) for key in _NUMBERS}
     roll_over = body.get("tokens_roll_over", False)
@@ -169,7 +174,9 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
         raise file.mistake(plan_id, "stars", f"Telegram allows at most {SUBSCRIPTION_STARS_MAX} Stars a subscription")
     if numbers["welcome_tokens"] and not numbers["welcome_days"]:
         raise file.mistake(plan_id, "welcome_tokens", "welcome_tokens need welcome_days")
-    tokens_days = numbers.pop("tokens_days")
+    if (kind == "once") != ("of" in body):
+        raise file.mistake(plan_id, "of", 'a plan of kind "once", and no other, says of = "…": whose time it is')
+    tokens_days, months = numbers.pop("tokens_days"), numbers.pop("months")
     return Plan(
         id=plan_id,
         kind=kind,
@@ -177,12 +184,25 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
         terms=Terms(
             price_xtr=stars,
             price_rub=None if roubles is None else roubles * 100,
-            period_months=1 if kind == "subscription" else None,
+            period_months=1 if kind == "subscription" else months,
             tokens_days=tokens_days,
             tokens_roll_over=roll_over,
             **{key: value or 0 for key, value in numbers.items()},
         ),
+        of=body.get("of"),
     )
+
+
+def _of_another(file: PlansFile, plan: Plan, every: list[Plan]) -> Plan:
+    """Return a plan of kind "once" with the terms of the subscription that it is of; any other plan as it is."""
+    if plan.kind != "once":
+        return plan
+    whose = next((other for other in every if other.id == plan.of), None)
+    if whose is None or whose.kind != "subscription":
+        raise file.mistake(plan.id, "of", f"{plan.of!r} is no subscription of this file")
+    own = plan.terms
+    terms = replace(whose.terms, price_xtr=own.price_xtr, price_rub=own.price_rub, period_months=own.period_months)
+    return replace(plan, terms=terms)
 
 
 def _titles(file: PlansFile, plan_id: str, value: Any) -> dict[str, str]:

@@ -3,20 +3,20 @@
 What cannot be credited as it stands is kept in quarantine with a reason, its money booked as unclear: never swallowed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import ledger, lots, orders
+from billing import changes, gifts, ledger, lots, once, orders
+from billing.gifts import Gift
+from billing.lots import ROLL_OVER
 from billing.orders import Order
 from billing.payments import REFUND_DUE, Reason
+from billing.subscriptions import Subscription
 from billing.tables import payments
-
-# What a period's tokens outlive it by, where the plan lets them roll over.
-ROLL_OVER: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Credit:
     outcome "repeated": recorded before, with what it brought then. `reason`: why it stands in quarantine;
     `refund_due`: the caller refunds it without asking. `first`: it began a subscription rather than renewing one.
     `cancel_charges`: first charges of subscriptions whose renewal the caller stops at the provider.
+    kind "once": time that does not renew, from `starts_at`. `gift`: for somebody else, who has nothing of it yet.
+    `replaced`: the subscription in whose place this one was bought.
     """
 
     outcome: Literal["credited", "repeated", "quarantined"]
@@ -41,6 +43,10 @@ class Credit:
     reason: str | None = None
     refund_due: bool = False
     cancel_charges: tuple[str, ...] = ()
+    kind: str | None = None
+    starts_at: datetime | None = None
+    gift: Gift | None = None
+    replaced: Subscription | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,27 @@ class Paid:
 
 
 async def one_off(tx: AsyncConnection, paid: Paid, order: Order, *, now: datetime) -> Credit:
-    """Credit what was bought once."""
+    """Credit what was bought once: a pack, time that does not renew, or a gift of either."""
     await orders.mark_paid(tx, order, now=now)
+    if order.gift:
+        await _book(tx, paid, now)
+        gift = await gifts.create(tx, giver_id=order.person_id, payment_id=paid.payment_id, now=now)
+        return replace(_credited(paid, order, None), gift=gift)
+    if order.kind == "once":
+        await _book(tx, paid, now)
+        begun = await once.begin(
+            tx,
+            person_id=order.person_id,
+            order_id=order.id,
+            plan_version_id=order.plan_version_id,
+            payment_id=paid.payment_id,
+            tokens=order.tokens,
+            count=order.months or 1,
+            behind="as_good",
+            now=now,
+        )
+        credit = _credited(paid, order, begun.ends_at, subscription_id=begun.subscription.id, first=True)
+        return replace(credit, starts_at=begun.starts_at)
     until = None if order.tokens_days is None else now + timedelta(days=order.tokens_days)
     await _grant(tx, paid, order, "pack", until, now)
     return _credited(paid, order, until)
@@ -70,7 +95,10 @@ async def period(
         sa.update(payments).where(payments.c.id == paid.payment_id).values(subscription_id=subscription_id)
     )
     await _grant(tx, paid, order, "plan", until + ROLL_OVER if order.tokens_roll_over else until, now)
-    return _credited(paid, order, until, subscription_id=subscription_id, first=first)
+    credit = _credited(paid, order, until, subscription_id=subscription_id, first=first)
+    replaced = await changes.stop_replaced(tx, order, now=now) if first else None
+    charge = replaced.first_charge_id if replaced else None
+    return replace(credit, replaced=replaced, cancel_charges=(charge,) if charge else ())
 
 
 async def quarantine(
@@ -105,6 +133,18 @@ async def quarantine(
     )
 
 
+async def _book(tx: AsyncConnection, paid: Paid, now: datetime) -> None:
+    """Book the money of what brings its tokens later, or to somebody else."""
+    await ledger.post(
+        tx,
+        kind="purchase",
+        ref_type="payment",
+        ref_id=str(paid.payment_id),
+        entries=[(ledger.CASH[paid.currency], paid.amount), (ledger.EARNED[paid.currency], -paid.amount)],
+        now=now,
+    )
+
+
 async def _grant(
     tx: AsyncConnection, paid: Paid, order: Order, kind: lots.Kind, until: datetime | None, now: datetime
 ) -> None:
@@ -136,4 +176,5 @@ def _credited(
         until=until,
         subscription_id=subscription_id,
         first=first,
+        kind=order.kind,
     )

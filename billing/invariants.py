@@ -155,9 +155,61 @@ CHECKS: Final = (
         LEFT JOIN lots l ON l.tx_id = t.id
         LEFT JOIN accounts a ON a.id = l.account_id
         WHERE {payer} AND (
-            l.granted IS DISTINCT FROM o.tokens OR p.amount <> o.amount OR p.currency <> o.currency
-            OR a.person_id IS DISTINCT FROM o.person_id
+            p.amount <> o.amount OR p.currency <> o.currency
+            -- A gift, and time that does not renew, bring their tokens later: the next two checks look at those.
+            OR CASE WHEN o.gift OR o.kind = 'once' THEN l.id IS NOT NULL
+               ELSE l.granted IS DISTINCT FROM o.tokens OR a.person_id IS DISTINCT FROM o.person_id END
         )
+        """,
+    ),
+    Check(
+        5,
+        "paid time that does not renew has its months, each granted at most once, to its person and as bought",
+        """
+        SELECT 'payment ' || p.id, count(m.number) || ' months of ' || v.period_months || ', '
+               || count(l.id) || ' granted'
+        FROM payments p
+        JOIN orders o ON o.id = p.order_id AND o.kind = 'once'
+        JOIN plan_versions v ON v.id = o.plan_version_id
+        LEFT JOIN gifts g ON g.payment_id = p.id
+        LEFT JOIN subscription_months m ON m.payment_id = p.id
+        LEFT JOIN subscriptions s ON s.id = m.subscription_id
+        LEFT JOIN lots l ON l.id = m.lot_id
+        LEFT JOIN accounts a ON a.id = l.account_id
+        LEFT JOIN ledger_tx t ON t.id = l.tx_id
+        WHERE {payer}
+        GROUP BY p.id, o.id, v.id, g.id
+        HAVING count(m.number) <> CASE
+                WHEN p.quarantine_reason IS NOT NULL OR p.status NOT IN
+                    ('succeeded', 'partially_refunded', 'refunded', 'charged_back') THEN 0
+                WHEN o.gift AND g.receiver_id IS NULL THEN 0 ELSE v.period_months
+            END
+            OR bool_or(m.tokens <> o.tokens)
+            OR bool_or(l.id IS NOT NULL AND (
+                l.granted <> m.tokens OR l.payment_id IS DISTINCT FROM p.id OR t.kind <> 'grant'
+                OR t.ref_type || ':' || t.ref_id <> 'month:' || m.subscription_id || ':' || m.number
+                OR a.person_id <> s.person_id OR s.person_id <> coalesce(g.receiver_id, o.person_id)
+            ))
+        """,
+    ),
+    Check(
+        5,
+        "a gift is made by each payment for one, and what it holds is its receiver's alone",
+        """
+        SELECT 'payment ' || p.id, count(g.id) || ' gifts, ' || coalesce(min(g.status), 'none')
+        FROM payments p
+        JOIN orders o ON o.id = p.order_id
+        LEFT JOIN gifts g ON g.payment_id = p.id
+        LEFT JOIN lots l ON l.payment_id = p.id
+        LEFT JOIN accounts a ON a.id = l.account_id
+        LEFT JOIN subscription_periods q ON q.payment_id = p.id
+        WHERE {payer} AND (o.gift OR g.id IS NOT NULL)
+        GROUP BY p.id, o.id
+        HAVING NOT o.gift OR bool_or(g.giver_id <> o.person_id)
+            OR (count(g.id) = 0) <> (p.quarantine_reason IS NOT NULL OR p.status NOT IN
+                ('succeeded', 'partially_refunded', 'refunded', 'charged_back'))
+            OR bool_or(l.id IS NOT NULL AND a.person_id IS DISTINCT FROM g.receiver_id)
+            OR bool_or(q.id IS NOT NULL AND q.person_id IS DISTINCT FROM g.receiver_id)
         """,
     ),
     Check(
@@ -225,6 +277,23 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        9,
+        "what was bought once never renews, and brings tokens within its paid time alone",
+        """
+        SELECT 'subscription ' || s.id, s.status || ', month ' || m.number || ' ' || m.status || ' ' || m.starts_at
+        FROM subscriptions s
+        JOIN subscription_months m ON m.subscription_id = s.id
+        JOIN payments r ON r.id = m.payment_id
+        LEFT JOIN subscription_periods q ON q.payment_id = m.payment_id AND q.subscription_id = s.id
+            AND q.starts_at <= m.starts_at AND m.starts_at < q.ends_at
+        WHERE {subscriber} AND (
+            s.status NOT IN ('cancel_scheduled', 'expired', 'revoked')
+            OR (m.status = 'due' AND r.status IN ('refunded', 'charged_back'))
+            OR (m.status IN ('due', 'granted') AND r.status = 'succeeded' AND q.id IS NULL)
+        )
+        """,
+    ),
+    Check(
         10,
         "no payment of an order is older than the order",
         """
@@ -243,6 +312,8 @@ CHECKS: Final = (
             UNION ALL SELECT 'subscriptions', s.id, s.status FROM subscriptions s WHERE {subscriber}
             UNION ALL
             SELECT 'refunds', r.id, r.status FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE {payer}
+            UNION ALL
+            SELECT 'gifts', g.id, g.status FROM gifts g JOIN payments p ON p.id = g.payment_id WHERE {payer}
         ) v
         LEFT JOIN LATERAL (
             SELECT string_agg(w.after, ' > ' ORDER BY w.id) AS path, (array_agg(w.after ORDER BY w.id DESC))[1] AS last,

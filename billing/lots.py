@@ -1,8 +1,8 @@
 """Lots: tokens that came together and lapse together. Spent in order of expiry; one without expiry comes last."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing import amounts
 from billing.tables import accounts, lots
 from kit.errors import Conflict
+
+# What a period's tokens outlive it by, where the plan lets them roll over.
+ROLL_OVER: Final = timedelta(days=30)
 
 Kind = Literal["daily", "welcome", "plan", "pack", "grant", "gift", "trial", "promo", "restored"]
 

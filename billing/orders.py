@@ -65,7 +65,11 @@ class SecondSubscription(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order with its price snapshot: `amount` in Stars or kopecks, `tokens` for it, `titles` by language."""
+    """An order with its price snapshot: `amount` in Stars or kopecks, `tokens` for it, `titles` by language.
+
+    kind "once": `tokens` in each of `months`. `gift`: for whoever gets its code. `replaces_id`: the subscription whose
+    renewal ends when this one is paid.
+    """
 
     id: int
     person_id: int
@@ -81,6 +85,9 @@ class Order:
     titles: dict[str, str]
     tokens_days: int | None
     tokens_roll_over: bool
+    months: int | None
+    gift: bool
+    replaces_id: int | None
 
 
 _SELECT: Final[sa.Select[Any]] = (
@@ -99,6 +106,9 @@ _SELECT: Final[sa.Select[Any]] = (
         plans.c.titles,
         plan_versions.c.tokens_days,
         plan_versions.c.tokens_roll_over,
+        plan_versions.c.period_months,
+        orders.c.gift,
+        orders.c.replaces_id,
     )
     .join(plans, plans.c.id == orders.c.plan_id)
     .join(plan_versions, plan_versions.c.id == orders.c.plan_version_id)
@@ -106,18 +116,33 @@ _SELECT: Final[sa.Select[Any]] = (
 
 
 async def open(  # noqa: A001 - the field's word
-    tx: AsyncConnection, *, person_id: int, product_id: str, currency: str, now: datetime
+    tx: AsyncConnection,
+    *,
+    person_id: int,
+    product_id: str,
+    currency: str,
+    now: datetime,
+    gift: bool = False,
+    replaces_id: int | None = None,
 ) -> Order:
     """Return the person's open order of a product, made now or re-used when its terms are still the product's.
 
-    Raises NotForSale, and SecondSubscription when the person has one that renews.
+    A gift of a subscription is one month, once. Raises NotForSale, and SecondSubscription when the person has one that
+    renews and is not the one that this order replaces.
     """
     product = await _product(tx, product_id, currency)
-    if product.kind == "subscription":
-        await _refuse_second(tx, person_id)
-    same = (orders.c.person_id == person_id, orders.c.plan_id == product_id, orders.c.status == "open")
+    kind = "once" if gift and product.kind == "subscription" else product.kind
+    if kind == "subscription":
+        await _refuse_second(tx, person_id, replaces_id)
+    same = (
+        orders.c.person_id == person_id,
+        orders.c.plan_id == product_id,
+        orders.c.status == "open",
+        orders.c.gift == gift,
+    )
     earlier = (await tx.execute(sa.select(orders).where(*same).with_for_update(key_share=True))).one_or_none()
-    if earlier and (earlier.plan_version_id, earlier.currency) == (product.version_id, currency):
+    terms = (product.version_id, currency, replaces_id)
+    if earlier and (earlier.plan_version_id, earlier.currency, earlier.replaces_id) == terms:
         await tx.execute(
             sa.update(orders).where(orders.c.id == earlier.id).values(expires_at=now + ORDER_LIFE, updated_at=now)
         )
@@ -131,13 +156,15 @@ async def open(  # noqa: A001 - the field's word
                 person_id=person_id,
                 plan_id=product_id,
                 plan_version_id=product.version_id,
-                kind=product.kind,
+                kind=kind,
                 currency=currency,
                 amount=product.price,
                 tokens=product.tokens,
                 payload=PAYLOAD_PREFIX + ids.token(18),
                 status="open",
                 expires_at=now + ORDER_LIFE,
+                gift=gift,
+                replaces_id=replaces_id,
                 created_at=now,
                 updated_at=now,
             )
@@ -166,7 +193,7 @@ async def for_checkout(
     if order.status != "open" or order.expires_at <= now:
         raise OrderExpired
     if order.kind == "subscription":
-        await _refuse_second(tx, person_id)
+        await _refuse_second(tx, person_id, order.replaces_id)
     return order
 
 
@@ -211,9 +238,9 @@ async def _set_status(tx: AsyncConnection, order_id: int, status: str, now: date
     await tx.execute(sa.update(orders).where(orders.c.id == order_id).values(status=status, updated_at=now))
 
 
-async def _refuse_second(tx: AsyncConnection, person_id: int) -> None:
+async def _refuse_second(tx: AsyncConnection, person_id: int, replaces_id: int | None) -> None:
     renewing = await subscriptions.renewing(tx, person_id=person_id)
-    if renewing:
+    if renewing and renewing.id != replaces_id:
         raise SecondSubscription(plan=renewing.plan_id)
 
 

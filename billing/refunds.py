@@ -11,7 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import ledger, lots, stars, subscriptions
+from billing import gifts, ledger, lots, once, stars, subscriptions
+from billing import payments as records
 from billing.subscriptions import Change
 from billing.tables import accounts, orders, payments, refunds
 from billing.tables import lots as lots_table
@@ -99,6 +100,7 @@ async def request(
             .returning(refunds.c.id)
         )
     ).scalar_one()
+    await gifts.withdraw(tx, payment_id=payment_id, now=now)
     if wallet is not None:
         await _take_back(tx, refund_id, payment_id, wallet, now)
     return await _one(tx, refund_id)
@@ -133,6 +135,7 @@ async def confirm(tx: AsyncConnection, *, refund_id: int, now: datetime) -> Chan
         ],
         now=now,
     )
+    await once.stop(tx, payment_id=payment.id, now=now)
     return await subscriptions.revoke_payment(tx, payment_id=payment.id, now=now)
 
 
@@ -147,8 +150,15 @@ async def refuse(tx: AsyncConnection, *, refund_id: int, now: datetime) -> None:
     if refund.status not in OPEN:
         return
     await _set_status(tx, refund_id, "canceled", now)
+    await gifts.restore(tx, payment_id=refund.payment_id, now=now)
     mine = lots_table.c.refund_id == refund_id
-    lot = (await tx.execute(sa.select(lots_table).where(mine).order_by(lots_table.c.id).limit(1))).one_or_none()
+    # Of several months the last one's lot: what was taken came from those that had not lapsed.
+    latest = (
+        sa.select(lots_table)
+        .where(mine)
+        .order_by(lots_table.c.expires_at_before_refund.desc().nulls_first(), lots_table.c.id)
+    )
+    lot = (await tx.execute(latest.limit(1))).one_or_none()
     if lot is None:
         return
     # What answers still hold was never taken: it stays in its lot, with the expiry that it had.
@@ -181,6 +191,9 @@ async def confirm_stars(
 
     The refund may be reported before its payment, which then brings nothing.
     """
+    known = await records.by_charge(tx, charge_id=charge_id)
+    if known is not None:
+        await gifts.lock_of_payment(tx, known.id)  # before any wallet
     payment = await stars.record_refunded(
         tx, charge_id=charge_id, payload=payload, person_id=payer_id, amount=amount, now=now
     )
@@ -219,8 +232,9 @@ async def _open_refund(tx: AsyncConnection, payment_id: int) -> Refund | None:
 
 
 async def _lock(tx: AsyncConnection, payment_id: int, now: datetime) -> tuple[int | None, sa.Row[Any] | None]:
-    """Lock the wallet that the payment's order belongs to, then the payment."""
-    owner = (
+    """Lock the wallet that has what the payment bought, then the payment. A gift is locked first: it says whose."""
+    gift = await gifts.lock_of_payment(tx, payment_id)
+    owner = (gift and gift.receiver_id) or (
         await tx.execute(
             sa.select(orders.c.person_id)
             .join(payments, payments.c.order_id == orders.c.id)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import amounts, crediting, ledger, orders, subscriptions
+from billing import amounts, changes, crediting, ledger, orders, subscriptions
 from billing import payments as records
 from billing.crediting import Credit, Paid
 from billing.orders import Order
@@ -163,7 +163,7 @@ async def _credit_subscription(tx: AsyncConnection, paid: Paid, report: _Report,
     # Whoever buys anew while another one waits for its charge must not be charged for both.
     replaced = await subscriptions.end_grace(tx, person_id=order.person_id, now=now) if begins else []
     charges = (change.subscription.first_charge_id for change in replaced)
-    return replace(credit, cancel_charges=tuple(charge for charge in charges if charge))
+    return replace(credit, cancel_charges=credit.cancel_charges + tuple(charge for charge in charges if charge))
 
 
 async def _refusal(
@@ -173,8 +173,10 @@ async def _refusal(
     renewing = await subscriptions.renewing(tx, person_id=order.person_id)
     if report.is_first_recurring and alive and alive.first_charge_id is not None:
         return "second_subscription"  # the link was paid twice
-    if alive is None and renewing and renewing.order_id != order.id:
+    if alive is None and renewing and renewing.order_id != order.id and renewing.id != order.replaces_id:
         return "second_subscription"  # a late renewal of one that ended, too: another one took its place
+    if alive and not report.is_first_recurring and await changes.is_replaced(tx, alive):
+        return "second_subscription"  # its renewal was on the way while a better plan was paid
     if alive is None and ended and ended.status == "revoked" and not report.is_first_recurring:
         return "subscription_revoked"
     return None

@@ -44,10 +44,17 @@ class Subscription:
     first_charge_id: str | None
     status: str
     until: datetime | None
+    order_kind: str | None
+    next_plan_id: str | None
 
     @property
     def renews(self) -> bool:
         return self.status == "active"
+
+    @property
+    def once(self) -> bool:
+        """Whether it is time that never renews: bought at once (billing.once), or given."""
+        return self.order_kind == "once" or self.provider == "house"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ _SELECT: Final[sa.Select[Any]] = (
         subscriptions.c.first_charge_id,
         subscriptions.c.status,
         subscriptions.c.until,
+        orders.c.kind.label("order_kind"),
+        subscriptions.c.next_plan_id,
     )
     .join(plan_versions, plan_versions.c.id == subscriptions.c.plan_version_id)
     .join(plans, plans.c.id == plan_versions.c.plan_id)
@@ -188,7 +197,7 @@ async def apply_stars_update(
     stays until its end.
     """
     # Whoever paid somebody else's invoice has a subscription at Telegram with the same payload.
-    mine = (orders.c.payload == payload, orders.c.person_id == person_id)
+    mine = (orders.c.payload == payload, orders.c.person_id == person_id, orders.c.kind == "subscription")
     order_id = (await tx.execute(sa.select(orders.c.id).where(*mine))).scalar_one_or_none()
     if order_id is None:
         return None
@@ -199,7 +208,7 @@ async def apply_stars_update(
         case "canceled", "active":
             after = await _update(tx, subscription.id, now, status="cancel_scheduled")
         case "active", "cancel_scheduled":
-            after = await _update(tx, subscription.id, now, status="active")
+            after = await _update(tx, subscription.id, now, status="active", next_plan_id=None)
         case "failed", "active":
             after = await _fall_due(tx, subscription, now)
         case "failed", "past_due":

@@ -1,4 +1,4 @@
-"""Billing's tables as the code sees them; migrations/sql/0002_*.sql makes them, with what only triggers can say.
+"""Billing's tables as the code sees them; migrations make them, with what only triggers can say.
 
 Amounts are integers: tokens, Stars, kopecks. Every time is a parameter of the statement that writes it.
 """
@@ -124,7 +124,15 @@ orders = sa.Table(
     _time("expires_at"),
     _time("created_at"),
     _time("updated_at"),
-    sa.Index("uq_orders_open", "person_id", "plan_id", unique=True, postgresql_where=sa.text("status = 'open'")),
+    # Bought for somebody else: what it brings waits for whoever takes the gift.
+    sa.Column("gift", sa.Boolean, nullable=False, server_default=sa.false()),
+    # The subscription whose renewal ends when this order is paid.
+    sa.Column("replaces_id", sa.BigInteger, sa.ForeignKey("subscriptions.id", use_alter=True)),
+    sa.CheckConstraint("replaces_id IS NULL OR kind = 'subscription'", name="only_renewals_replace"),
+    sa.Index(
+        "uq_orders_open", "person_id", "plan_id", "gift", unique=True, postgresql_where=sa.text("status = 'open'")
+    ),
+    sa.Index("ix_orders_replaces_id", "replaces_id", postgresql_where=sa.text("replaces_id IS NOT NULL")),
     sa.Index("ix_orders_open_expires_at", "expires_at", postgresql_where=sa.text("status = 'open'")),
 )
 
@@ -145,6 +153,8 @@ subscriptions = sa.Table(
     sa.Column("anchor_day", sa.SmallInteger),
     # The `until` whose coming charge, or whose grace, the person was told of.
     _time("told_until", optional=True),
+    # The cheaper plan that its person wants to go on with: offered when the paid time ends.
+    sa.Column("next_plan_id", sa.Text, sa.ForeignKey("plans.id")),
     _time("created_at"),
     _time("updated_at"),
     sa.Index("uq_subscriptions_living", "order_id", unique=True, postgresql_where=_LIVING),
@@ -250,6 +260,43 @@ lots = sa.Table(
     sa.Index("ix_lots_live", "account_id", "expires_at", "id", postgresql_where=sa.text("live")),
     sa.Index("ix_lots_due", "expires_at", postgresql_where=sa.text("live")),
     sa.Index("ix_lots_payment_id", "payment_id", postgresql_where=sa.text("payment_id IS NOT NULL")),
+)
+
+# The months of paid time that does not renew: planned when it is bought, each granted once when it begins.
+subscription_months = sa.Table(
+    "subscription_months",
+    metadata,
+    sa.Column("subscription_id", sa.BigInteger, sa.ForeignKey("subscriptions.id"), primary_key=True),
+    sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),
+    _ref("payment_id", "payments"),
+    _time("starts_at"),
+    _time("ends_at"),
+    _amount("tokens"),
+    _text("status", default="due"),
+    _ref("lot_id", "lots", optional=True, unique=True),
+    _time("updated_at"),
+    sa.CheckConstraint("(status = 'granted') = (lot_id IS NOT NULL)", name="granted_as_a_lot"),
+    sa.Index("ix_subscription_months_due", "starts_at", postgresql_where=sa.text("status = 'due'")),
+    sa.Index("ix_subscription_months_payment_id", "payment_id"),
+)
+
+gifts = sa.Table(
+    "gifts",
+    metadata,
+    _id(),
+    sa.Column("code", sa.Text, nullable=False, unique=True),
+    _ref("payment_id", "payments", unique=True),
+    _ref("giver_id", "persons"),
+    _ref("receiver_id", "persons", optional=True),
+    _text("status"),
+    _time("expires_at"),
+    sa.Column("offers", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("reminded", sa.Boolean, nullable=False, server_default=sa.false()),
+    _time("created_at"),
+    _time("updated_at"),
+    sa.CheckConstraint("(status = 'redeemed') = (receiver_id IS NOT NULL)", name="redeemed_by_somebody"),
+    sa.Index("ix_gifts_giver_id_id", "giver_id", "id"),
+    sa.Index("ix_gifts_open_expires_at", "expires_at", postgresql_where=sa.text("status = 'open'")),
 )
 
 lot_consumptions = sa.Table(

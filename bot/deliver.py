@@ -177,7 +177,13 @@ class Deliver:
             text = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
         say = words(person.language if person else app.settings.admin_language)
         if post.kind != outbox.ANSWER:
-            return [Message(notices.message(post.chat_id, say, post.payload, post.turn_id, app.plans))]
+            return [
+                Message(
+                    notices.message(
+                        post.chat_id, say, post.payload, post.turn_id, app.plans, username=self._room.username
+                    )
+                )
+            ]
         assert post.turn_id is not None
         wanted = preferences.of(person.settings if person else {})
         return answers.messages(

@@ -12,7 +12,7 @@ from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardMarkup
 
 from billing.catalog import Catalog
-from bot import keyboards
+from bot import gift_view, keyboards, links
 from kit.errors import InsufficientTokens
 from kit.words import Words
 
@@ -21,10 +21,19 @@ STARS = "XTR"
 _INSTANTS = frozenset({"until", "day", "since", "seen", "at"})
 
 
-def message(chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None, catalog: Catalog) -> SendMessage:
-    """Return the message of a notice payload ({"notice": key, "args": {…}}); `catalog` is what is on sale."""
+def message(
+    chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None, catalog: Catalog, *, username: str = ""
+) -> SendMessage:
+    """Return the message of a notice payload ({"notice": key, "args": {…}}); `catalog` is what is on sale.
+
+    `username` is the bot's own: links to it are made of that.
+    """
     key = payload["notice"]
     args = {name: _revived(words, name, value) for name, value in payload["args"].items()}
+    if "gift_code" in args:
+        args |= {"bot": username, "link": gift_view.link(username, args["gift_code"])}
+    if "name" in args and chat_id > 0:  # of somebody else: an address in it must not become a link
+        args["name"] = links.strip_plain(args["name"], frozenset())
     buttons = _BUTTONS.get(key)
     if key == InsufficientTokens.code:
         keyboard: InlineKeyboardMarkup | None = ways_on(words, catalog)
@@ -76,10 +85,40 @@ def after_failed_charge(words: Words, args: dict[str, Any], _: int | None = None
     )
 
 
+def _give(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows(*gift_view.ways_to_give(words, args["gift"], args["gift_code"], args["bot"]))
+
+
+def _look_at_gift(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows([keyboards.press(words.say("button-gift-show"), "gift", args["gift"])])
+
+
+def _take(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows([keyboards.press(words.say("button-gift-take"), "gift-take", args["gift_code"])])
+
+
+def _stop_renewal(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows(
+        [keyboards.press(words.say("button-cancel-of", plan=args["plan"]), "cancel", args["subscription"])]
+    )
+
+
+def _next_plan(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboardMarkup:
+    text = words.say("button-buy-plan", plan=args["next_plan"], stars=args["stars"])
+    return keyboards.rows(
+        [keyboards.press(text, "buy", args["product"])], [keyboards.press(words.say("button-plans"), "plans")]
+    )
+
+
 _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
     "stopped-in-queue": _redo,
     "expired": to_plans,
+    "expired-next-plan": _next_plan,
+    "gift-ready": _give,
+    "gift-ends-soon": _look_at_gift,
+    "gift-for-you": _take,
+    "renews-beside": _stop_renewal,
     "renewal-failed": after_failed_charge,
 }

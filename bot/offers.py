@@ -7,7 +7,9 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from billing.balance import Balance
 from billing.catalog import Catalog, Plan
 from billing.crediting import Credit
+from billing.gifts import LIFE
 from billing.orders import Order
+from billing.subscriptions import Subscription
 from bot import keyboards
 from bot.notices import after_failed_charge
 from kit.words import Words
@@ -15,7 +17,7 @@ from kit.words import Words
 STARS = "XTR"
 DAY_S = 86_400
 # How the words call a kind of lot, where they call it otherwise.
-_LOT_WORDS = {"plan": "subscription", "gift": "grant", "restored": "pack"}
+_LOT_WORDS = {"plan": "subscription", "restored": "pack"}
 
 
 def plans_button(say: Words) -> InlineKeyboardButton:
@@ -37,7 +39,8 @@ def plans(say: Words, catalog: Catalog, held: Balance, rule: dict[str, int]) -> 
     buttons = [[_buy_button(say, plan, held)] for plan in catalog.on_sale(STARS)]
     if not buttons:
         return f"{say.say('buying-off')}\n\n{current}", keyboards.rows()
-    return text, keyboards.rows(*buttons, [keyboards.press(say.say("button-stars-where"), "stars")])
+    gift = [keyboards.press(say.say("button-gift-choose"), "give")]
+    return text, keyboards.rows(*buttons, gift, [keyboards.press(say.say("button-stars-where"), "stars")])
 
 
 def _row(say: Words, plan: Plan) -> str:
@@ -51,6 +54,15 @@ def _row(say: Words, plan: Plan) -> str:
             stars=plan.price(STARS),
             tokens=terms.tokens,
             lasts_s=(terms.tokens_days or 0) * DAY_S,
+        )
+    if plan.kind == "once":
+        return say.say(
+            "plans-row-once",
+            plan=title,
+            stars=plan.price(STARS),
+            tokens=terms.tokens,
+            months=terms.period_months or 1,
+            stars_month=(plan.price(STARS) or 0) // (terms.period_months or 1),
         )
     return say.say(
         "plans-row",
@@ -80,11 +92,42 @@ def payment(say: Words, order: Order, link: str, rule: dict[str, int]) -> tuple[
     )
 
 
+def before_gift(say: Words, rule: dict[str, int]) -> list[str]:
+    """Return what is to be known before a gift is paid."""
+    return [say.say("gift-before-paying", days=LIFE.days, refund_hours=rule["refund_hours"])]
+
+
+def before_paying(
+    say: Words,
+    order: Order,
+    owned: list[Subscription],
+    replaces: Subscription | None,
+    begins: datetime,
+    now: datetime,
+) -> list[str]:
+    """Return what a person must know before paying an order beside what they have: nobody pays twice unawares."""
+    lines = []
+    if replaces is not None:
+        title = replaces.titles[say.language]
+        lines.append(say.say("change-before-paying", plan=title, until=replaces.until))
+    if order.kind == "once":
+        lines.append(say.say("once-before-paying", months=order.months or 1, tokens=order.tokens))
+        if begins > now:
+            lines.append(say.say("once-begins-later", day=begins))
+        renewing = next((one for one in owned if one.renews), None)
+        if renewing is not None:
+            title = renewing.titles[say.language]
+            lines.append(say.say("once-beside-renewal", plan=title, day=renewing.until, stars=renewing.amount))
+    once = next((one for one in owned if one.once and one.status == "cancel_scheduled"), None)
+    if order.kind == "subscription" and once is not None:
+        lines.append(say.say("renewal-beside-once", plan=once.titles[say.language], until=once.until))
+    return lines
+
+
 def bought(say: Words, credit: Credit) -> tuple[str, InlineKeyboardMarkup]:
     """Return what the payment's message becomes: nothing left to press."""
     assert credit.titles is not None
-    renews = credit.subscription_id is not None
-    label = say.say("button-connected") if renews else say.say("button-paid")
+    label = say.say("button-connected") if credit.subscription_id is not None else say.say("button-paid")
     return f"{credit.titles[say.language]} · {say.stars(credit.amount)}", keyboards.rows([keyboards.disabled(label)])
 
 

@@ -2,9 +2,10 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, buttons, chat, commands, members, money, settings
+from bot.handlers import admin, buttons, chat, commands, gifts, members, money, plan_change, settings
 
 
 def routers() -> list[Router]:
     """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last."""
-    return [module.router() for module in (members, admin, money, settings, commands, buttons, chat)]
+    asked = (members, admin, money, gifts, plan_change, settings, commands, buttons, chat)
+    return [module.router() for module in asked]

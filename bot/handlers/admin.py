@@ -191,7 +191,7 @@ async def _grant(ctx: Context, tx: AsyncConnection, request: admin_requests.Requ
         tx,
         person_id=person.id,
         tokens=tokens,
-        kind="gift",
+        kind="grant",
         ref_type="admin_request",
         ref_id=str(request.id),
         expires_at=None,

@@ -19,6 +19,13 @@ log = structlog.get_logger(__name__)
 TOLD_LATER = (
     "paid-pack",
     "paid-subscription",
+    "paid-once",
+    "paid-once-later",
+    "plan-changed",
+    "gift-ready",
+    "gift-for-you",
+    "gift-taken-back",
+    "refunded-gift",
     "paid-unclear",
     "paid-other-person",
     "paid-twice",

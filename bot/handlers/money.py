@@ -14,15 +14,16 @@ from aiogram.methods import (
     EditUserStarSubscription,
 )
 from aiogram.types import BotSubscriptionUpdated, CallbackQuery, LabeledPrice, Message, PreCheckoutQuery
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import purchase
 from app.purchase import StarsPayment, StarsRefund
-from billing import balance, orders, subscriptions
+from billing import balance, once, orders, subscriptions
 from billing.balance import Balance
-from billing.catalog import Plan
+from billing.catalog import TITLE_LENGTH_MAX
 from billing.orders import Order
 from billing.subscriptions import StarsState, Subscription
-from bot import keyboards, offers
+from bot import holdings, keyboards, offers
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers.commands import refund_rule
@@ -85,7 +86,10 @@ async def show_balance(message: Message, ctx: Context) -> None:
 
 async def show_subscription(message: Message, ctx: Context) -> None:
     held = await _balance(ctx)
-    ctx.reply(*offers.subscription(ctx.words, held))
+    now = ctx.app.clock.now()
+    async with ctx.app.db.read() as connection:
+        coming = await once.outlook(connection, person_id=ctx.person.id, now=now)
+    ctx.reply(*holdings.card(ctx.words, held, coming, ctx.app.plans, now))
 
 
 async def stars_where(query: CallbackQuery, ctx: Context) -> None:
@@ -94,16 +98,32 @@ async def stars_where(query: CallbackQuery, ctx: Context) -> None:
 
 
 async def buy(query: CallbackQuery, ctx: Context) -> None:
-    """Open an order and turn the message into its payment: the order is stored before Telegram hears of it."""
-    product = ctx.app.plans.plan((query.data or "").partition(":")[2])
+    await sell(ctx, query, (query.data or "").partition(":")[2])
+
+
+async def sell(
+    ctx: Context, query: CallbackQuery, product_id: str, *, gift: bool = False, replaces: Subscription | None = None
+) -> None:
+    """Open an order and turn the message into its payment: the order is stored before Telegram hears of it.
+
+    `replaces`: the subscription whose renewal ends when this one is paid.
+    """
+    product = ctx.app.plans.plan(product_id)
     if product is None or product.price(STARS) is None or query.message is None:
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
     try:
         async with ctx.app.db.transaction() as tx:
             order = await orders.open(
-                tx, person_id=ctx.person.id, product_id=product.id, currency=STARS, now=ctx.app.clock.now()
+                tx,
+                person_id=ctx.person.id,
+                product_id=product.id,
+                currency=STARS,
+                now=ctx.app.clock.now(),
+                gift=gift,
+                replaces_id=replaces.id if replaces else None,
             )
+            lead = await _before_paying(ctx, tx, order, replaces)
     except orders.SecondSubscription:
         held = await _balance(ctx)
         await answer(ctx, query, offers.already(ctx.words, held), alert=True)
@@ -111,11 +131,10 @@ async def buy(query: CallbackQuery, ctx: Context) -> None:
     except Rejected as rejected:
         await answer(ctx, query, ctx.words.say(rejected.code, **rejected.params), alert=True)
         return
-    link = await ctx.room.sheets.link(
-        order, ctx.words.language, lambda: ctx.room.sender.answer(_invoice(ctx, product, order))
-    )
+    link = await ctx.room.sheets.link(order, ctx.words.language, lambda: ctx.room.sender.answer(_invoice(ctx, order)))
     await ctx.room.sheets.remember(order.id, ctx.chat_id, query.message.message_id)
     text, keyboard = offers.payment(ctx.words, order, link, refund_rule(ctx))
+    text = "\n\n".join([*lead, text])
     ctx.send(
         EditMessageText(chat_id=ctx.chat_id, message_id=query.message.message_id, text=text, reply_markup=keyboard),
         kind=outbox.CALL,
@@ -123,10 +142,30 @@ async def buy(query: CallbackQuery, ctx: Context) -> None:
     await answer(ctx, query)
 
 
-def _invoice(ctx: Context, product: Plan, order: Order) -> CreateInvoiceLink:
+async def _before_paying(ctx: Context, tx: AsyncConnection, order: Order, replaces: Subscription | None) -> list[str]:
+    """Return what a person must know before they pay beside what they have."""
+    if order.gift:
+        return offers.before_gift(ctx.words, refund_rule(ctx))
+    now = ctx.app.clock.now()
+    owned = await subscriptions.living(tx, person_id=ctx.person.id)
+    begins = now
+    if order.kind == "once":
+        begins = await once.starts_at(
+            tx, person_id=ctx.person.id, plan_version_id=order.plan_version_id, behind="as_good", now=now
+        )
+    return offers.before_paying(ctx.words, order, owned, replaces, begins, now)
+
+
+def _invoice(ctx: Context, order: Order) -> CreateInvoiceLink:
     say, rule = ctx.words, refund_rule(ctx)
     title = order.titles[say.language]
-    if product.kind == "subscription":
+    if order.gift:
+        name = say.say("invoice-title-gift", plan=title)
+        about = say.say("invoice-description-gift", plan=title, refund_hours=rule["refund_hours"])
+    elif order.kind == "once":
+        name = say.say("invoice-title-once", plan=title)
+        about = say.say("invoice-description-once", tokens=order.tokens, months=order.months or 1, **rule)
+    elif order.kind == "subscription":
         name = say.say("invoice-title-subscription", plan=title)
         about = say.say("invoice-description-subscription", tokens=order.tokens, **rule)
     else:
@@ -134,12 +173,12 @@ def _invoice(ctx: Context, product: Plan, order: Order) -> CreateInvoiceLink:
         name = say.say("invoice-title-pack")
         about = say.say("invoice-description-pack", tokens=order.tokens, lasts_s=lasts_s, **rule)
     return CreateInvoiceLink(
-        title=name,
+        title=name[:TITLE_LENGTH_MAX],
         description=about,
         payload=order.payload,
         currency=STARS,
         prices=[LabeledPrice(label=say.say("invoice-label", plan=title), amount=order.amount)],
-        subscription_period=SUBSCRIPTION_PERIOD_S if product.kind == "subscription" else None,
+        subscription_period=SUBSCRIPTION_PERIOD_S if order.kind == "subscription" else None,
     )
 
 
@@ -306,6 +345,12 @@ async def resume(query: CallbackQuery, ctx: Context) -> None:
     mine = await _own(ctx, query)
     if mine is None or mine.status != "cancel_scheduled" or mine.first_charge_id is None:
         await answer(ctx, query, ctx.words.say("toast-already"))
+        return
+    async with ctx.app.db.read() as connection:
+        other = await subscriptions.renewing(connection, person_id=ctx.person.id)
+    if other is not None:  # two that renew would charge twice
+        title = other.titles[ctx.words.language]
+        await answer(ctx, query, ctx.words.say("resume-beside", plan=title), alert=True)
         return
     try:
         await ctx.room.sender.answer(

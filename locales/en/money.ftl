@@ -15,6 +15,7 @@ balance-lot = • { $kind ->
     [trial] trial
     [subscription] subscription
     [pack] pack
+    [gift] gift
     [grant] from Forma
     [courtesy] on us
    *[other] other
@@ -93,7 +94,7 @@ plans-row-pack =
     { $plan } · { STARS($stars) }
     { ANSWERS($tokens) } for { DURATION($lasts_s) }, no subscription
 plans-current = You have: { $plan }
-plans-current-until = You have: { $plan }, until { DAY($until) }
+plans-current-until = You have: { $plan }, until { DATE($until) }
 plans-answers-note = A usual answer takes about 1,000 tokens; a long one takes more, a short one less.
 # The refund rule, before paying
 plans-refund = Cancel any time. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent.

@@ -15,6 +15,7 @@ balance-lot = • { $kind ->
     [trial] пробный период
     [subscription] по подписке
     [pack] пакет
+    [gift] подарок
     [grant] от Forma
     [courtesy] за наш счёт
    *[other] прочее
@@ -97,7 +98,7 @@ plans-row-pack =
     { $plan } · { STARS($stars) }
     { ANSWERS($tokens) } на { DURATION($lasts_s) }, без подписки
 plans-current = Сейчас у вас: { $plan }
-plans-current-until = Сейчас у вас: { $plan }, до { DAY($until) }
+plans-current-until = Сейчас у вас: { $plan }, до { DATE($until) }
 plans-answers-note = Один обычный ответ — около 1000 токенов; длинный стоит больше, короткий меньше.
 # Правило возврата, до оплаты
 plans-refund = Отмена в любой момент. Вернём деньги, если прошло не больше { $refund_hours } ч и потрачено не больше { $refund_percent } %.

@@ -7,7 +7,9 @@ from tests.support.forma import Forma
 from tests.support.shop import WAIT_S
 from tests.support.telegram import Group, Person, Seen
 
-GIFTS = "SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE l.kind = 'gift' AND a.person_id = :id"
+GRANTS = """
+    SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE l.kind = 'grant' AND a.person_id = :id
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ async def test_a_grant_is_confirmed_credited_told_and_audited(forma: Forma, room
     group, operator = room
     person = await forma.person("ru", username="lucky")
     question = await ask(room, "/grant @lucky 100_000 за терпение", "Начислить")
-    assert await forma.scalar(GIFTS, id=person.id) == 0
+    assert await forma.scalar(GRANTS, id=person.id) == 0
     await operator.press(question, "Начислить")
     await operator.wait_for("Начислено", chat=group, timeout_s=WAIT_S)
     await person.wait_for("100 000", timeout_s=WAIT_S, since=0)
@@ -42,7 +44,7 @@ async def test_a_grant_is_confirmed_credited_told_and_audited(forma: Forma, room
     assert await forma.scalar(f"{audit} AND details ->> 'reason' = 'за терпение'", id=person.id, by=operator.id) == 1
     toast = await operator.toast(await operator.press(question, data=question.buttons[0]["callback_data"]))
     assert "устарело" in toast["text"]
-    assert await forma.scalar(GIFTS, id=person.id) == 1
+    assert await forma.scalar(GRANTS, id=person.id) == 1
     assert await forma.violations() == []
 
 
@@ -59,13 +61,13 @@ async def test_a_grant_is_given_once_however_it_is_pressed_and_not_after_ten_min
     await forma.advance(seconds=601)
     toast = await operator.toast(await operator.press(question, "Начислить"), timeout_s=WAIT_S)
     assert "устарело" in toast["text"]
-    assert await forma.scalar(GIFTS, id=person.id) == 0
+    assert await forma.scalar(GRANTS, id=person.id) == 0
     dropped = await ask(room, f"/grant {person.id} 11 проверка", "11")
     await operator.press(dropped, "Не начислять")
     await operator.wait_for("Не начислено", chat=group, timeout_s=90)
     toast = await operator.toast(await operator.press(dropped, data=dropped.buttons[0]["callback_data"]))
     assert "устарело" in toast["text"]
-    assert await forma.scalar(GIFTS, id=person.id) == 0
+    assert await forma.scalar(GRANTS, id=person.id) == 0
 
 
 @pytest.mark.parametrize(

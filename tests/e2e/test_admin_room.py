@@ -106,7 +106,7 @@ async def test_who_was_removed_commands_no_more(forma: Forma, staff: tuple[Group
     await shop.settled(forma)
     assert await said_to(forma, room.id) == before
     lots = (
-        "SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE a.person_id = :id AND kind = 'gift'"
+        "SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id WHERE a.person_id = :id AND kind = 'grant'"
     )
     assert await forma.scalar(lots.replace("AND kind", "AND l.kind"), id=person.id) == 0
     toast = await owner.toast(await owner.press(question, "Начислить"), timeout_s=WAIT_S)

@@ -8,13 +8,13 @@ from sqlalchemy.exc import DBAPIError
 
 from billing import invariants
 from kit.db import Database
-from tests.support.books import MONTH, Books
+from tests.support.books import MONTH, PLANS, YEAR, Books
 
 
 @pytest.fixture(scope="module")
 async def books(database: Database) -> Books:
     made = Books(database)
-    await made.open()
+    await made.open(PLANS + YEAR)
     return made
 
 
@@ -49,7 +49,10 @@ async def refused(books: Books, sql: str, **values: object) -> str:
 
 
 async def life(books: Books) -> tuple[int, int]:
-    """A person with a plan that renewed, a refunded pack and an answer; returns (person, a settled turn)."""
+    """A person with a plan that renewed, a refunded pack, a year, a gift that was taken, and an answer.
+
+    Returns (person, a settled turn).
+    """
     person = await books.person()
     await books.balance(person)
     first = await books.buy(person, "lite")
@@ -57,6 +60,8 @@ async def life(books: Books) -> tuple[int, int]:
     assert first.outcome == "credited"
     await books.pay(order, payer=person, amount=300, recurring=True, first=False, expires=books.now + 2 * MONTH)
     await books.refund((await books.buy(person, "pack")).payment_id)
+    await books.buy(person, "year")
+    await books.redeem(person, (await books.give(person, "lite")).code)
     turn = person * 10
     await books.place(person, turn, 1, 400)
     await books.settle(turn, 300)
@@ -193,6 +198,10 @@ CORRUPTIONS = {
         "DELETE FROM ledger_entries WHERE account_id = 10",
     (5, "what was credited is what the order says"):
         "UPDATE orders SET tokens = tokens + 1 WHERE person_id = {person}",
+    (5, "paid time that does not renew has its months, each granted at most once, to its person and as bought"):
+        "DELETE FROM subscription_months WHERE number = 7",
+    (5, "a gift is made by each payment for one, and what it holds is its receiver's alone"):
+        "UPDATE gifts SET receiver_id = receiver_id + 1 WHERE giver_id = {person}",
     (6, "refunds do not exceed their payment"):
         "UPDATE refunds SET amount = 100000 FROM payments p WHERE p.id = payment_id AND payer_id = {person}",
     (6, "each refunded token is taken back, forgiven, owed, or still held by an answer"):
@@ -203,6 +212,8 @@ CORRUPTIONS = {
         "UPDATE subscription_periods SET ends_at = ends_at + interval '1 day' WHERE person_id = {person}",
     (9, "access is what the periods cover"):
         "UPDATE subscriptions SET until = until + interval '1 day' WHERE person_id = {person}",
+    (9, "what was bought once never renews, and brings tokens within its paid time alone"):
+        "UPDATE subscription_months SET ends_at = ends_at + interval '2 years', starts_at = ends_at WHERE number = 11",
     (10, "no payment of an order is older than the order"):
         "UPDATE payments SET created_at = created_at - interval '1 year' WHERE payer_id = {person}",
     (11, "the last change of status is the status, and each change begins where the one before ended"):

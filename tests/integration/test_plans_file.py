@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from billing import catalog
 from billing.catalog import LANGUAGES, Catalog
 from kit.db import Database
 from kit.errors import Misconfigured
-from tests.support.books import PLANS, Books
+from tests.support.books import PLANS, YEAR, Books
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +40,7 @@ def test_the_first_plans_toml_is_what_was_agreed() -> None:
         "lite": ("subscription", 300, 39_900, 600_000, 2),
         "forma": ("subscription", 600, 79_900, 2_000_000, 4),
         "max": ("subscription", 1_500, 199_000, 6_000_000, 6),
+        "year": ("once", 6_000, 799_000, 2_000_000, 4),
         "pack": ("pack", 150, 19_900, 300_000, 0),
     }
     free = sold.free.terms
@@ -46,7 +48,7 @@ def test_the_first_plans_toml_is_what_was_agreed() -> None:
     limits = {p.id: (p.terms.requests_per_minute, p.terms.in_flight, p.terms.photos_per_day) for p in sold.plans[:4]}
     assert limits == {"free": (4, 1, 1), "lite": (8, 1, 5), "forma": (15, 2, 20), "max": (30, 3, 60)}
     assert sold.plan("pack") == sold.plans[-1]
-    assert [plan.id for plan in sold.on_sale("XTR")] == ["lite", "forma", "max", "pack"]
+    assert [plan.id for plan in sold.on_sale("XTR")] == ["lite", "forma", "max", "year", "pack"]
     assert all(set(plan.titles) == set(LANGUAGES) for plan in sold.plans)
 
 
@@ -82,7 +84,9 @@ def test_every_setting_is_explained_in_the_file() -> None:
         ("welcome_days = 7\n", "", "welcome_tokens", "welcome_tokens need welcome_days"),
         ("tokens_roll_over = true", "tokens_roll_over = 1", "tokens_roll_over = 1", "is true or false"),
         ("daily_tokens = 500", "tokens_roll_over = true", "tokens_roll_over", "for subscriptions only"),
-        ('kind = "pack"', 'kind = "pakc"', 'kind = "pakc"', 'kind must be "free", "subscription" or "pack"'),
+        ('kind = "pack"', 'kind = "pakc"', 'kind = "pakc"', 'kind must be "free", "subscription", "pack" or "once"'),
+        ('kind = "pack"', 'kind = "pack"\nof = "lite"', 'of = "lite"', 'a plan of kind "once", and no other, says of'),
+        ('kind = "pack"', 'kind = "pack"\nmonths = 3', "months = 3", "'pack' has no months"),
         ('kind = "pack"', 'kind = ["pack"]', 'kind = ["pack"]', "kind must be"),
         ('kind = "pack"\n', "", "[pack]", "kind must be"),
         (
@@ -111,6 +115,45 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, at: str, words: st
     said = mistake(text)
     assert words in said
     assert said.startswith(f"plans.toml, line {line_of(text, at)}: "), said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "words"),
+    [
+        ('of = "lite"\n', "", "[year]", 'a plan of kind "once", and no other, says of'),
+        ('of = "lite"', 'of = "light"', 'of = "light"', "'light' is no subscription of this file"),
+        ('of = "lite"', 'of = "pack"', 'of = "pack"', "'pack' is no subscription of this file"),
+        ('of = "lite"', 'of = "year"', 'of = "year"', "'year' is no subscription of this file"),
+        ('of = "lite"', 'of = ["lite"]', 'of = ["lite"]', "is no subscription of this file"),
+        ("months = 12\n", "", "[year]", "months is missing"),
+        ("months = 12", "months = 0", "months = 0", "months must be from 1 to 36"),
+        ("months = 12", "months = 37", "months = 37", "months must be from 1 to 36"),
+        ("months = 12", 'months = "12"', 'months = "12"', "months must be a whole number"),
+        ("months = 12", "mounths = 12", "mounths = 12", "did you mean 'months'"),
+        ("months = 12", "months = 12\ntokens = 5", "tokens = 5", "'once' has no tokens"),
+        ("months = 12", "months = 12\nin_flight = 5", "in_flight = 5", "'once' has no in_flight"),
+        ("months = 12", "months = 12\ntokens_roll_over = true", "tokens_roll_over = true", "for subscriptions only"),
+        ("stars = 3_000\n", "", "[year]", "has no price"),
+    ],
+)
+def test_a_mistake_in_what_is_bought_once_is_named_with_its_line(old: str, new: str, at: str, words: str) -> None:
+    assert old in YEAR
+    text = PLANS + YEAR.replace(old, new, 1)
+    said = mistake(text)
+    assert words in said
+    line = text.count("\n", 0, text.rindex(at)) + 1
+    assert said.startswith(f"plans.toml, line {line}: "), said
+
+
+def test_what_is_bought_once_has_the_terms_of_its_subscription_wherever_it_stands() -> None:
+    for text in (PLANS + YEAR, YEAR + PLANS):
+        sold = catalog.parse(text)
+        year, lite = sold.plan("year"), sold.plan("lite")
+        assert year
+        assert lite
+        assert (year.terms.price_xtr, year.terms.price_rub, year.terms.period_months) == (3_000, None, 12)
+        prices = {"price_xtr": 1, "price_rub": 1, "period_months": 1}
+        assert replace(year.terms, **prices) == replace(lite.terms, **prices)
 
 
 def test_a_translation_in_a_table_of_its_own_is_read_and_its_mistakes_are_named() -> None:
@@ -210,6 +253,20 @@ async def test_new_terms_are_a_new_version_and_the_old_one_stays(books: Books) -
     assert await versions(books) == before | {"lite": before["lite"] + 1}
     prices = "SELECT array_agg(price_xtr ORDER BY version) FROM plan_versions WHERE plan_id = 'lite'"
     assert (await books.scalar(prices))[-2:] == [300, 333]
+
+
+async def test_new_terms_of_a_subscription_are_new_terms_of_its_year_and_what_was_bought_stays(books: Books) -> None:
+    await books.open(PLANS + YEAR)
+    before = await versions(books)
+    person = await books.person()
+    await books.buy(person, "year")
+    published = await books.open((PLANS + YEAR).replace("tokens = 5_000", "tokens = 7_000"))
+    assert published.changed == ("lite", "year")
+    assert await versions(books) == before | {"lite": before["lite"] + 1, "year": before["year"] + 1}
+    tokens = (
+        "SELECT array_agg(DISTINCT tokens) FROM subscription_months m JOIN subscriptions s ON s.id = m.subscription_id"
+    )
+    assert await books.scalar(f"{tokens} WHERE s.person_id = :id", id=person) == [5_000]
 
 
 async def test_a_new_title_is_no_new_version(books: Books) -> None:

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from app.persons import persons
-from billing import balance, catalog, holds, invariants, orders, refunds, stars, subscriptions
+from billing import balance, catalog, gifts, holds, invariants, once, orders, refunds, stars, subscriptions
 from billing.balance import Balance
 from billing.crediting import Credit
+from billing.gifts import Gift, Redeemed
 from billing.invariants import Violation
 from billing.orders import Order
 from billing.subscriptions import Change, StarsState
@@ -62,6 +63,16 @@ tokens = 3_000
 tokens_days = 20
 """
 
+# To be sold beside PLANS.
+YEAR = """
+[year]
+kind = "once"
+title = { ru = "Год", en = "Year" }
+of = "lite"
+months = 12
+stars = 3_000
+"""
+
 _persons = itertools.count(1_000_001)
 _numbers = itertools.count(1)
 
@@ -85,9 +96,11 @@ class Books:
             await tx.execute(insert(persons).values(values).on_conflict_do_nothing())
         return person_id
 
-    async def order(self, person_id: int, product: str, currency: str = "XTR") -> Order:
+    async def order(self, person_id: int, product: str, currency: str = "XTR", **more: Any) -> Order:
         async with self.db.transaction() as tx:
-            return await orders.open(tx, person_id=person_id, product_id=product, currency=currency, now=self.now)
+            return await orders.open(
+                tx, person_id=person_id, product_id=product, currency=currency, now=self.now, **more
+            )
 
     async def pay(
         self,
@@ -118,6 +131,24 @@ class Books:
 
     async def buy(self, person_id: int, product: str, **more: Any) -> Credit:
         return await self.pay(await self.order(person_id, product), **more)
+
+    async def give(self, giver_id: int, product: str) -> Gift:
+        """Buy a gift."""
+        gift = (await self.pay(await self.order(giver_id, product, gift=True))).gift
+        assert gift is not None
+        return gift
+
+    async def redeem(self, person_id: int, code: str) -> Redeemed:
+        async with self.db.transaction() as tx:
+            return await gifts.redeem(tx, code=code, person_id=person_id, now=self.now)
+
+    async def begin_months(self) -> None:
+        """What housekeeping does every minute with the months that have begun."""
+        async with self.db.read() as connection:
+            begun = await once.due(connection, now=self.now, limit=100_000)
+        for subscription_id in begun:
+            async with self.db.transaction() as tx:
+                await once.grant_due(tx, subscription_id, now=self.now)
 
     async def say(self, payload: str, person_id: int, state: StarsState) -> Change | None:
         """Telegram's word on a subscription."""

@@ -1,0 +1,89 @@
+"""What a person holds, put into words: the plan, what follows it, what comes when, and what it can be changed to."""
+
+from datetime import datetime
+
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+
+from billing.balance import Balance
+from billing.catalog import Catalog, Plan
+from billing.once import Outlook
+from billing.payments import STARS as STARS_PROVIDER
+from billing.subscriptions import Subscription
+from bot import keyboards, offers
+from kit.words import Words
+
+STARS = "XTR"
+
+
+def card(
+    say: Words, held: Balance, coming: dict[int, Outlook], catalog: Catalog, now: datetime
+) -> tuple[str, InlineKeyboardMarkup]:
+    """Return /subscription: each thing that the person has, until when, what comes next, and what can be done."""
+    mine = held.subscription
+    if mine is None or not mine.once or mine.status != "cancel_scheduled":
+        text, keyboard = offers.subscription(say, held)
+        rows = [*keyboard.inline_keyboard]
+    else:
+        text = _once(say, mine, held.available, coming.get(mine.id), now)
+        rows = [[offers.plans_button(say)]]
+    others = [one for one in held.subscriptions if mine is None or one.id != mine.id]
+    lines = [text, *(_other(say, one, coming.get(one.id), now) for one in others)]
+    for one in held.subscriptions:
+        if one.renews and one is not mine:
+            title = one.titles[say.language]
+            rows.append([keyboards.press(say.say("button-cancel-of", plan=title), "cancel", one.id)])
+    changeable = next((one for one in held.subscriptions if may_change(one) and _others(catalog, one)), None)
+    if changeable:
+        rows.append([keyboards.press(say.say("button-change-plan"), "change", changeable.id)])
+    return "\n\n".join(lines), keyboards.rows(*rows)
+
+
+def _once(say: Words, mine: Subscription, tokens: int, coming: Outlook | None, now: datetime) -> str:
+    title = mine.titles[say.language]
+    if coming and coming.starts_at > now:
+        return _other(say, mine, coming, now)
+    text = say.say("subscription-once", plan=title, until=mine.until, tokens=tokens)
+    if coming and coming.tokens_at:
+        text += "\n" + say.say("subscription-once-next", day=coming.tokens_at, tokens=coming.tokens)
+    return text
+
+
+def _other(say: Words, one: Subscription, coming: Outlook | None, now: datetime) -> str:
+    title = one.titles[say.language]
+    if coming and coming.starts_at > now:
+        return say.say("subscription-ahead", plan=title, day=coming.starts_at, until=one.until, tokens=coming.tokens)
+    if one.renews:
+        return say.say("subscription-beside-renews", plan=title, until=one.until, stars=one.amount)
+    return say.say("subscription-beside", plan=title, until=one.until)
+
+
+def may_change(mine: Subscription) -> bool:
+    """Whether a subscription can be changed here: one in Stars that is paid, renewing or not."""
+    return mine.provider == STARS_PROVIDER and not mine.once and mine.status in {"active", "cancel_scheduled"}
+
+
+def is_better(plan: Plan, mine: Subscription) -> bool:
+    """Whether a plan is a step up: it costs more than what the person pays a month."""
+    price = plan.price(STARS) or 0
+    return price > (mine.amount or 0)
+
+
+def _others(catalog: Catalog, mine: Subscription) -> list[Plan]:
+    return [plan for plan in catalog.on_sale(STARS) if plan.kind == "subscription" and plan.id != mine.plan_id]
+
+
+def changes(say: Words, catalog: Catalog, mine: Subscription) -> tuple[str, InlineKeyboardMarkup]:
+    """Return what a subscription can be changed to, and what becomes of it."""
+    title = mine.titles[say.language]
+    better: list[list[InlineKeyboardButton]] = []
+    cheaper: list[list[InlineKeyboardButton]] = []
+    for plan in _others(catalog, mine):
+        label = say.say("button-buy-plan", plan=plan.titles[say.language], stars=plan.price(STARS))
+        row = [keyboards.press(label, "change-to", mine.id, plan.id)]
+        (better if is_better(plan, mine) else cheaper).append(row)
+    lines = [say.say("change-plan", plan=title)]
+    if better:
+        lines.append(say.say("change-plan-up", plan=title, until=mine.until))
+    if cheaper:
+        lines.append(say.say("change-plan-down", until=mine.until))
+    return "\n\n".join(lines), keyboards.rows(*better, *cheaper)
