@@ -47,7 +47,7 @@ def _write(path: Path, content: bytes) -> None:
 class Snapshot:
     """Writes the state some time after `touch`, and once more on close."""
 
-    def __init__(self, state: State, path: Path) -> None:
+    def __init__(self, state: object, path: Path) -> None:
         self._state, self._path = state, path
         self._touched = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -70,7 +70,7 @@ class Snapshot:
             try:
                 await self._save()
             except OSError as error:
-                sys.stderr.write(f"sandbox telegram: the state could not be written: {error}\n")
+                sys.stderr.write(f"sandbox: {self._path} could not be written: {error}\n")
                 self._touched.set()
             await asyncio.sleep((loop.time() - began) * (1 / WRITE_SHARE_MAX - 1))
 
