@@ -154,7 +154,6 @@ def _serve(handler: Handler) -> Callable[[web.Request], Any]:
         world = request.app[WORLD]
         began = time.monotonic()
         raw = await request.read()
-        dues.settle(world)
         call: Json = {
             "method": request.method,
             "path": request.path,
@@ -168,6 +167,7 @@ def _serve(handler: Handler) -> Callable[[web.Request], Any]:
         elif fault is not None:
             world.journal.add(call, began=began, status=0, answer={}, fault=fault.kind)
             return await _break(request, fault.kind, {})
+        dues.settle(world)
         status, answer = 200, {}
         try:
             _check_merchant(world, request.headers.get("Authorization"))

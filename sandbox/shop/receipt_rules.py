@@ -42,7 +42,7 @@ def check_receipt(receipt: Any, total: int, where: str = "receipt") -> None:
 
 def check_second_receipt(raw: Json) -> None:
     """A receipt of its own: `type`, what it belongs to, and settlements that come to its items. Raises ApiError."""
-    if raw.get("type") not in {"payment", "refund"}:
+    if not _one_of(raw.get("type"), frozenset({"payment", "refund"})):
         raise invalid("type is payment or refund", "type")
     needed = "payment_id" if raw["type"] == "payment" else "refund_id"
     if not isinstance(raw.get(needed), str):
@@ -55,7 +55,7 @@ def check_second_receipt(raw: Json) -> None:
     settled = 0
     for index, settlement in enumerate(settlements):
         where = f"settlements[{index}]"
-        if not isinstance(settlement, dict) or settlement.get("type") not in SETTLEMENTS:
+        if not isinstance(settlement, dict) or not _one_of(settlement.get("type"), SETTLEMENTS):
             raise invalid("Unknown type of settlement", f"{where}.type")
         settled += _kopecks(settlement.get("amount"), f"{where}.amount")
     if settled != total:
@@ -91,9 +91,9 @@ def _item_total(item: Any, where: str) -> int:
     vat_code = item.get("vat_code")
     if isinstance(vat_code, bool) or not isinstance(vat_code, int) or vat_code not in VAT_CODES:
         raise invalid("vat_code is 1 to 12", f"{where}.vat_code")
-    if item.get("payment_subject") not in SUBJECTS:
+    if not _one_of(item.get("payment_subject"), SUBJECTS):
         raise invalid("Unknown payment_subject", f"{where}.payment_subject")
-    if item.get("payment_mode") not in MODES:
+    if not _one_of(item.get("payment_mode"), MODES):
         raise invalid("Unknown payment_mode", f"{where}.payment_mode")
     try:
         quantity = Decimal(str(item.get("quantity")))
@@ -103,6 +103,11 @@ def _item_total(item: Any, where: str) -> int:
         raise invalid("A quantity is above zero", f"{where}.quantity")
     kopecks = _kopecks(item.get("amount"), f"{where}.amount") * quantity
     return int(kopecks.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _one_of(value: Any, allowed: frozenset[str]) -> bool:
+    """A list or an object is not even looked up: it has no hash."""
+    return isinstance(value, str) and value in allowed
 
 
 def _kopecks(raw: Any, where: str) -> int:

@@ -27,7 +27,8 @@ REFUND_DESCRIPTION_MAX = 250
 CUSTOMER_ID_MAX = 200
 URL_MAX = 2048
 METHOD_TYPES = frozenset({"bank_card", "sbp"})
-# Names that YooKassa has and this shop does not simulate: refused, so that nobody believes they did something.
+# Names that YooKassa has and this shop does not simulate: refused, so that nobody believes they did something. The SDK
+# itself sends some of them as empty lists.
 _NOT_SIMULATED = frozenset(
     {"airline", "deal", "fraud_data", "payment_order", "payment_token", "pos_link", "receiver", "recipient"}
     | {"refund_method_data", "sources", "statements", "transfers"}
@@ -35,7 +36,7 @@ _NOT_SIMULATED = frozenset(
 
 
 def read_json(raw: bytes) -> Json:
-    """The body of a POST as an object; empty is an empty object. Raises ApiError."""
+    """The body of a POST as an object; nothing is an empty object, null is a name left out. Raises ApiError."""
     if not raw:
         return {}
     try:
@@ -44,7 +45,7 @@ def read_json(raw: bytes) -> Json:
         raise invalid("The body of the request is not JSON") from error
     if not isinstance(body, dict):
         raise invalid("The body of the request must be a JSON object")
-    return body
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def amount_of(raw: Any, parameter: str = "amount") -> int:
@@ -65,7 +66,7 @@ def amount_of(raw: Any, parameter: str = "amount") -> int:
 def _through_sdk(model: Any, raw: Json) -> None:
     """Builds and validates the SDK's request; its complaint becomes the refusal. Raises ApiError."""
     for name in raw:
-        if name in _NOT_SIMULATED:
+        if name in _NOT_SIMULATED and raw[name] != []:
             raise invalid("The simulated shop does not do this", name)
         if not isinstance(getattr(model, name, None), property):
             raise invalid("Unknown parameter", name)
@@ -125,12 +126,13 @@ def _method_type(raw: Json) -> str | None:
     data = raw.get("payment_method_data")
     if data is None:
         return None
-    if not isinstance(data, dict) or data.get("type") not in METHOD_TYPES:
+    kind = data.get("type") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in METHOD_TYPES:
         raise invalid("The simulated shop takes bank_card and sbp", "payment_method_data.type")
     if set(data) - {"type"}:
         words = "Card data are typed on the page of the shop, not sent by the merchant"
         raise invalid(words, "payment_method_data")
-    return str(data["type"])
+    return kind
 
 
 def read_payment(raw: Json) -> Json:

@@ -49,7 +49,7 @@ class SandboxShop:
     async def close(self) -> None:
         await self._session.close()
 
-    async def control(self, method: str, path: str, body: Json | None = None, **query: Any) -> Json:
+    async def control(self, method: str, path: str, body: Json | None = None, /, **query: Any) -> Json:
         """A request to the control API; raises ShopControlError."""
         url = f"{self.base_url}/_control/{path}"
         async with self._session.request(method, url, json=body, params=query) as response:
@@ -100,11 +100,11 @@ class SandboxShop:
         return await self.control("GET", "totals")
 
     async def calls(self, path: str = "*", **query: Any) -> list[Json]:
-        calls: list[Json] = (await self.control("GET", "calls", path=path, **query))["calls"]
+        calls: list[Json] = (await self.control("GET", "calls", None, path=path, **query))["calls"]
         return calls
 
     async def notifications(self, **query: Any) -> list[Json]:
-        found: list[Json] = (await self.control("GET", "notifications", **query))["notifications"]
+        found: list[Json] = (await self.control("GET", "notifications", None, **query))["notifications"]
         return found
 
     async def reset(self) -> None:
