@@ -8,7 +8,7 @@ from sandbox.shop import customer, dues
 from sandbox.shop.api import SIMULATED, WORLD, reply
 from sandbox.shop.cards import CARDS
 from sandbox.shop.control import body_of
-from sandbox.shop.errors import BadInput
+from sandbox.shop.errors import BadInput, WrongField
 from sandbox.shop.state import Json, Method, Payment, money
 from sandbox.shop.world import World
 
@@ -72,10 +72,13 @@ async def _body(request: web.Request) -> Json:
 
 
 async def _pay(request: web.Request) -> web.Response:
-    """POST checkout/{id}/pay."""
+    """POST checkout/{id}/pay; `{"wrong": field}` when something typed is wrong, and nothing has happened."""
     raw = await _body(request)
     world, target = _target(request)
-    customer.pay(world, target, customer.read_choice(world, raw))
+    try:
+        customer.pay(world, target, customer.read_choice(world, raw))
+    except WrongField as error:
+        return reply({"wrong": str(error)})
     return reply(view(world, target))
 
 

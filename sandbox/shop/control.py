@@ -21,7 +21,6 @@ EVENTS = {
     "refund.succeeded": "refund",
     "payment_method.active": "method",
 }
-_STATUS = {Impossible: 409, Missing: 404, BadInput: 400}
 
 
 @web.middleware
@@ -33,8 +32,10 @@ async def as_json_errors(
         return await handler(request)
     try:
         return await handler(request)
-    except (Impossible, Missing, BadInput) as error:
-        return reply({"error": str(error)}, _STATUS[type(error)])
+    except (Impossible, Missing) as error:
+        return reply({"error": str(error)}, 409 if isinstance(error, Impossible) else 404)
+    except BadInput as error:
+        return reply({"error": str(error)}, 400)
     except (ValueError, TypeError, KeyError) as error:
         return reply({"error": f"unreadable input: {error}"}, 400)
 

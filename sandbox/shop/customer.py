@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sandbox.shop import methods, payments
 from sandbox.shop.cards import CARDS, REASONS, TestCard
-from sandbox.shop.errors import BadInput, Impossible, Missing
+from sandbox.shop.errors import BadInput, Impossible, Missing, WrongField
 from sandbox.shop.state import Json, Method, Payment
 from sandbox.shop.world import World
 
@@ -26,8 +26,7 @@ class Choice:
 
 
 def read_choice(world: World, raw: Json) -> Choice:
-    """Reads {"method", "card", "month", "year", "csc", "save", "decline"}. Raises BadInput, its first argument a word
-    that the page knows: card, expiry, csc, method."""
+    """Reads {"method", "card", "month", "year", "csc", "save", "decline"}. Raises WrongField."""
     decline = raw.get("decline")
     if decline is not None and decline not in REASONS:
         raise BadInput(f"unknown reason {decline!r}")
@@ -36,19 +35,19 @@ def read_choice(world: World, raw: Json) -> Choice:
     if kind == "sbp":
         return Choice("sbp", None, "", "", agrees, decline)
     if kind != "bank_card":
-        raise BadInput("method")
+        raise WrongField("method")
     number = re.sub(r"\s", "", str(raw.get("card", "")))
     card = CARDS.get(number)
     if card is None:
-        raise BadInput("card")
+        raise WrongField("card")
     today = datetime.fromtimestamp(world.now_ms() / 1000, UTC)
     month, year = str(raw.get("month", "12")), str(raw.get("year", today.year + 3))
     if not re.fullmatch(r"0[1-9]|1[0-2]", month) or not re.fullmatch(r"20[0-9]{2}", year):
-        raise BadInput("expiry")
+        raise WrongField("expiry")
     if not (today.year, today.month) <= (int(year), int(month)) <= (today.year + YEARS_AHEAD_MAX, 12):
-        raise BadInput("expiry")
+        raise WrongField("expiry")
     if not re.fullmatch(r"[0-9]{3}", str(raw.get("csc", "123"))):
-        raise BadInput("csc")
+        raise WrongField("csc")
     return Choice("bank_card", card, month, year, agrees, decline)
 
 
@@ -73,11 +72,11 @@ def offered(target: Payment | Method) -> list[str]:
 
 
 def pay(world: World, target: Payment | Method, choice: Choice) -> None:
-    """Presses Pay. Afterwards `target` is paid, canceled, or asks for 3-D Secure. Raises Impossible, BadInput."""
+    """Presses Pay. Afterwards `target` is paid, canceled, or asks for 3-D Secure. Raises Impossible, WrongField."""
     if target.status != "pending":
         raise Impossible(f"it is {target.status} already")
     if choice.type not in offered(target):
-        raise BadInput("method")
+        raise WrongField("method")
     holder = _holder(world, target, choice)
     if choice.card is not None:
         methods.fill_card(holder, choice.card.number, choice.month, choice.year)

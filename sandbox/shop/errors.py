@@ -44,3 +44,7 @@ class Missing(Exception):
 
 class BadInput(Exception):
     """Something that cannot be read: 400 with these words."""
+
+
+class WrongField(BadInput):
+    """What a customer typed; the name of the field, which the page has words for: card, expiry, csc, method."""
