@@ -149,6 +149,11 @@ def _read_body(request: web.Request, raw: bytes) -> Json:
     return validation.read_json(raw)
 
 
+def _plain(raw: str | None) -> str | None:
+    """A header as text that JSON can hold, whatever bytes came."""
+    return None if raw is None else raw.encode("utf-8", "replace").decode()
+
+
 def _serve(handler: Handler) -> Callable[[web.Request], Any]:
     async def serve(request: web.Request) -> web.StreamResponse:
         world = request.app[WORLD]
@@ -158,7 +163,7 @@ def _serve(handler: Handler) -> Callable[[web.Request], Any]:
             "method": request.method,
             "path": request.path,
             "query": dict(request.query),
-            "key": request.headers.get(idempotence.HEADER),
+            "key": _plain(request.headers.get(idempotence.HEADER)),
             "body": None,
         }
         fault = world.faults.of_request(request.method, request.path, BEFORE)

@@ -17,8 +17,8 @@ def read_key(raw: str | None) -> str:
     """The header of a POST. Raises ApiError."""
     if not raw:
         raise invalid("A POST needs an idempotence key", HEADER)
-    if len(raw) > KEY_MAX:
-        raise invalid(f"An idempotence key has at most {KEY_MAX} characters", HEADER)
+    if len(raw) > KEY_MAX or not (raw.isascii() and raw.isprintable()):
+        raise invalid(f"An idempotence key is at most {KEY_MAX} characters of ASCII", HEADER)
     return raw
 
 

@@ -1,4 +1,4 @@
-"""The log of the merchant's requests that tests read: bounded, in memory, without the secret key."""
+"""The log of the merchant's requests that tests read: bounded, in memory, without the secret key and long lists."""
 
 import time
 from collections import deque
@@ -22,8 +22,11 @@ class Journal:
         self.ring.clear()
 
     def add(self, call: Json, *, began: float, status: int, answer: Json, fault: str | None) -> None:
-        """Remembers a request; `began` is monotonic, `answer` what was (or would have been) answered."""
+        """Remembers a request; `began` is monotonic, `answer` what was (or would have been) answered,
+        a list with the ids of its items only."""
         self.last_seq += 1
+        if answer.get("type") == "list":
+            answer = answer | {"items": [item["id"] for item in answer["items"]]}
         took_s = time.monotonic() - began
         self.ring.append(
             {

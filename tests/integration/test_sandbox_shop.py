@@ -1,7 +1,9 @@
 """The sandbox's shop as a merchant meets it: keys, rules, statuses, saved methods, refunds, receipts, lists."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,7 +24,9 @@ from yookassa.domain.response import (
 )
 from yookassa.domain.response.payment_method_response import SavePaymentMethodBankCardResponse
 
+from sandbox.shop.api import ROUTES
 from sandbox.shop.cards import CARD_DECLINES, CARD_OF, CARDS
+from sandbox.shop.faults import AFTER, BEFORE, DELIVERY
 from tests.support.shop_driver import (
     RETURN_URL,
     Merchant,
@@ -90,6 +94,21 @@ async def test_a_post_without_an_idempotence_key_or_with_one_too_long_is_refused
             assert response.status == 400
             assert (await response.json())["parameter"] == "Idempotence-Key"
     assert (await bench.shop.totals())["payments"] == {}
+
+
+async def test_bytes_that_are_no_text_reach_neither_the_state_nor_the_log(bench: ShopBench) -> None:
+    host, port = bench.server.base_url.removeprefix("http://").split(":")
+    auth = aiohttp.encode_basic_auth("100500", "test_SANDBOX").encode()
+    body = b'{"metadata": {"a": "\\ud800"}}'
+    for key, content in ((b"\xff\xfe", b"{}"), (b"k", body), (b"k", b'{"a": "\xff"}')):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = b"POST /v3/payments HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        writer.write(head + b"Authorization: " + auth + b"\r\nIdempotence-Key: " + key + b"\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        await writer.wait_closed()
+    assert len(await bench.shop.calls("/v3/*")) == 3
 
 
 async def test_a_repeated_key_gives_the_same_payment_as_it_is_now_for_a_day_and_then_a_new_one(
@@ -474,6 +493,20 @@ async def test_a_receipt_is_registered_apart_from_its_payment_and_may_fail(bench
         (False, "canceled"),
     ]
     assert (await bench.merchant.seen(f"payments/{failed['id']}"))["receipt_registration"] == "canceled"
+
+
+async def test_the_page_of_the_sandbox_names_every_path_card_and_fault_of_the_shop() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8").partition("\n# Shop\n")[2]
+    for card in CARDS.values():
+        spaced = " ".join(card.number[at : at + 4] for at in range(0, 16, 4))
+        [row] = [line for line in page.splitlines() if spaced in line]
+        assert (card.decline or "pays") in row
+        assert ("3-D Secure" in row) == card.asks_3ds
+        assert ("sandbox only" in row) == card.own
+    for path in {route[1].rsplit("/{id}/")[0] for route in ROUTES}:
+        assert f"`/v3{path}`" in page
+    for kind in BEFORE | AFTER | DELIVERY:
+        assert re.search(rf"^\|[^|]*\b{kind}\b", page, re.MULTILINE), kind
 
 
 async def test_a_list_is_walked_page_by_page_while_others_pay(bench: ShopBench) -> None:

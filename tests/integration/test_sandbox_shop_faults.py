@@ -248,6 +248,7 @@ async def test_a_second_start_goes_on_with_the_same_shop(tmp_path: Path) -> None
         await bench.shop.advance(100 * DAY_S - HOUR_S)
         bench.ear.answers = [500]
         last = await bench.merchant.charge(method, "5.00")
+        fresh = await bench.merchant.post("payments", payment_body("8.00"), "fresh")
         await bench.shop.flush()
         totals = await bench.shop.totals()
     async with shop_running(data=tmp_path) as bench:
@@ -255,8 +256,12 @@ async def test_a_second_start_goes_on_with_the_same_shop(tmp_path: Path) -> None
         assert (await bench.shop.control("GET", "clock"))["offset_s"] == 100 * DAY_S - HOUR_S
         again = (await bench.merchant.post("payments", payment_body("7.00"), "kept")).body
         assert again["id"] != waiting["id"]  # its key is three months old
+        assert (await bench.merchant.post("payments", payment_body("8.00"), "fresh")).body == fresh.body | {
+            "confirmation": fresh.body["confirmation"]
+            | {"confirmation_url": f"{bench.server.base_url}/checkout/{fresh.body['id']}"}
+        }
         await bench.shop.advance(HOUR_S)
-        assert bench.ear.events == ["payment.succeeded", "payment.canceled"]
+        assert bench.ear.events == ["payment.succeeded", "payment.canceled", "payment.canceled"]
         assert bench.ear.heard[0]["object"]["id"] == last["id"]
         assert (await bench.merchant.charge(method))["status"] == "succeeded"
         assert (await bench.merchant.seen(f"payments/{held['id']}"))["status"] == "canceled"

@@ -32,12 +32,12 @@ function banner() {
   );
 }
 
-function timeLeft(seconds) {
+function timeLeft(words, seconds) {
   const node = h("p", { class: "left", role: "timer" });
   const end = performance.now() + seconds * 1000;
   const tick = () => {
     const left = Math.max(0, Math.round((end - performance.now()) / 1000));
-    fill(node, t("leftMinutes", { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` }));
+    fill(node, t(words, { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` }));
   };
   tick();
   clearInterval(countdown);
@@ -63,7 +63,7 @@ function summary(state) {
       h("p", { class: binding ? "amount words" : "amount" }, big),
       h("p", { class: "what" }, binding ? t("bindingText") : state.description),
     ),
-    state.status === "pending" ? timeLeft(state.expires_in_s) : null,
+    state.status === "pending" ? timeLeft(binding ? "leftToLink" : "leftMinutes", state.expires_in_s) : null,
   );
 }
 
@@ -154,7 +154,7 @@ function renderProblem(title, text) {
     banner(),
     h(
       "div",
-      { class: "sheet" },
+      { class: "sheet alone" },
       result(
         "cross",
         "",
@@ -191,7 +191,8 @@ async function look() {
     if (ok) render(answer);
     else renderProblem("nothingHere", "nothingHereText");
   } catch {
-    renderProblem("unreachable", "unreachableText");
+    // What was typed stays while a shop that was just there is away for a moment.
+    if (!shownAt) renderProblem("unreachable", "unreachableText");
   }
 }
 

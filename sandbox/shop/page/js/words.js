@@ -17,6 +17,7 @@ const WORDS = {
   bindingSbp: ["Привязка счёта СБП", "Link an SBP account"],
   bindingText: ["Деньги сейчас не спишутся.", "No money is taken now."],
   leftMinutes: ["На оплату {time}", "{time} left to pay"],
+  leftToLink: ["Страница живёт ещё {time}", "This page lives for {time}"],
   payTitle: ["Как оплатить", "How to pay"],
   linkTitle: ["Какая карта", "Which card"],
   linkSbpTitle: ["Счёт для списаний", "Account to charge"],
