@@ -22,6 +22,7 @@ def add_arguments(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--shop-id", default=None, help="the shop's id, 100500 by default")
     parser.add_argument("--secret-key", default=None, help="the shop's secret key, test_SANDBOX by default")
     parser.add_argument("--notification-url", default=None, help="where notifications are sent; http is allowed here")
+    parser.add_argument("--forwarded-for", default=None, help="X-Forwarded-For of notifications, as from a proxy")
 
 
 async def _serve(args: argparse.Namespace) -> int:
@@ -35,6 +36,7 @@ async def _serve(args: argparse.Namespace) -> int:
             shop_id=args.shop_id,
             secret_key=args.secret_key,
             notification_url=args.notification_url,
+            forwarded_for=args.forwarded_for,
         )
     except (OSError, ValueError) as error:
         sys.stderr.write(f"sandbox shop: {error}\n")

@@ -81,22 +81,36 @@ def _create_binding(asked: Asked) -> tuple[str, Any]:
     return "method", methods.create_binding(asked.world, validation.read_binding(asked.body))
 
 
+def _me(asked: Asked) -> tuple[str, Any]:
+    """What the shop is allowed to do; it is its own view."""
+    body = {
+        "account_id": asked.world.state.shop_id,
+        "status": "enabled",
+        "test": True,
+        "fiscalization": {"enabled": True, "provider": "yoo_receipt"},
+        "fiscalization_enabled": True,
+        "payment_methods": sorted(validation.METHOD_TYPES),
+    }
+    return "as_is", body
+
+
 def _get(kind: str) -> Handler:
     return lambda asked: (kind, record_of(asked.world, kind, asked.object_id))
 
 
 def _list(kind: str) -> Handler:
-    """A list is its own view."""
+    """A page of objects; it is its own view."""
 
     def handle(asked: Asked) -> tuple[str, Any]:
         records = getattr(asked.world.state, f"{kind}s")
         newest_first = reversed(records.values())
-        return "list", lists.page(f"{kind}s", newest_first, asked.query, lambda one: VIEWS[kind](asked.world, one))
+        return "as_is", lists.page(f"{kind}s", newest_first, asked.query, lambda one: VIEWS[kind](asked.world, one))
 
     return handle
 
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/me", _me),
     ("POST", "/payments", _create_payment),
     ("GET", "/payments", _list("payment")),
     ("GET", "/payments/{id}", _get("payment")),
@@ -130,7 +144,7 @@ def _carry_out(asked: Asked, request: web.Request, handler: Handler) -> Json:
     world = asked.world
     if request.method == "GET":
         kind, record = handler(asked)
-        return record if kind == "list" else VIEWS[kind](world, record)
+        return record if kind == "as_is" else VIEWS[kind](world, record)
     key = idempotence.read_key(request.headers.get(idempotence.HEADER))
     print_of = idempotence.fingerprint(request.path, asked.body)
     use = idempotence.used(world, key, print_of)

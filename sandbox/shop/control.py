@@ -1,5 +1,6 @@
 """The control API under /_control: customers act, time advances, faults are set, books are read. docs/sandbox.md."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -185,6 +186,14 @@ def _settings(world: World) -> Json:
     return {name: getattr(settings, name) for name in settings.__slots__}
 
 
+def _is_address(value: object) -> bool:
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return False
+    return True
+
+
 async def get_settings(request: web.Request) -> web.Response:
     """GET settings."""
     return reply(_settings(_world(request)))
@@ -202,6 +211,8 @@ async def patch_settings(request: web.Request) -> web.Response:
             raise BadInput(f"{name} is a number of seconds")
         if name == "refund_decline" and value is not None and value not in REFUND_REASONS:
             raise BadInput(f"unknown reason {value!r}")
+        if name == "forwarded_for" and value is not None and not _is_address(value):
+            raise BadInput("forwarded_for is an IP address")
         if name == "notification_url" and value is not None and not str(value).startswith(("http://", "https://")):
             raise BadInput("notification_url is an http or https address")
     for name, value in raw.items():

@@ -166,6 +166,8 @@ class Notifier:
         """None when the merchant said 200, else why not."""
         assert self._session is not None, "start first"
         headers = {"Content-Type": "application/json"}
+        if self._state.settings.forwarded_for is not None:
+            headers["X-Forwarded-For"] = self._state.settings.forwarded_for
         try:
             async with self._session.post(
                 url, data=orjson.dumps(body), headers=headers, allow_redirects=False

@@ -13,10 +13,15 @@ SWEEP_EVERY_S = 0.25
 SHUTDOWN_S = 1.0
 
 
+async def _root(_request: web.Request) -> web.Response:
+    return web.Response(text="The sandbox's YooKassa shop serves, simulated: its API is under /v3.\n")
+
+
 def make_app(world: World) -> web.Application:
     """The application on a world."""
     app = web.Application(client_max_size=api.BODY_BYTES_MAX, middlewares=[control.as_json_errors])
     app[api.WORLD] = world
+    app.router.add_get("/", _root)
     control.add_routes(app)
     checkout.add_routes(app)
     api.add_routes(app)
@@ -61,10 +66,18 @@ async def start(
     shop_id: str | None = None,
     secret_key: str | None = None,
     notification_url: str | None = None,
+    forwarded_for: str | None = None,
 ) -> Running:
-    """Starts a server in this event loop; port 0 takes a free one. Raises OSError for a taken port, ValueError for data
-    that cannot be read."""
-    world = World(data=data, shop_id=shop_id, secret_key=secret_key, notification_url=notification_url)
+    """Starts a server in this event loop; port 0 takes a free one. `forwarded_for` is sent with notifications as if the
+    shop stood behind a proxy at the merchant's. Raises OSError for a taken port, ValueError for data that cannot be
+    read."""
+    world = World(
+        data=data,
+        shop_id=shop_id,
+        secret_key=secret_key,
+        notification_url=notification_url,
+        forwarded_for=forwarded_for,
+    )
     runner = web.AppRunner(make_app(world), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

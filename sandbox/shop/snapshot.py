@@ -7,6 +7,7 @@ import orjson
 from sandbox.shop.state import State, load_state
 
 FILE = "shop.json"
+WRITE_EVERY_S = 0.1  # money: a shop that is killed loses less than a merchant takes to look it up
 # A shop that was killed gave out numbers after its last writing; none of them may come again.
 NUMBERS_SKIPPED = 1_000
 

@@ -147,9 +147,13 @@ class Notification:
 
 @dataclass(slots=True)
 class Settings:
-    """How the shop behaves until told otherwise; the control API changes it. Seconds are the shop's clock's."""
+    """How the shop behaves until told otherwise; the control API changes it. Seconds are the shop's clock's.
+
+    `forwarded_for` is the X-Forwarded-For of its notifications, as a proxy in front of the merchant would add it.
+    """
 
     notification_url: str | None = None
+    forwarded_for: str | None = None
     refund_after_s: float = 0.0
     refund_decline: str | None = None
     receipt_after_s: float = 0.0

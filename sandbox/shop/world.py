@@ -6,7 +6,7 @@ from pathlib import Path
 from sandbox.shop.faults import Faults
 from sandbox.shop.journal import Journal
 from sandbox.shop.notifications import Notifier
-from sandbox.shop.snapshot import FILE, read_snapshot
+from sandbox.shop.snapshot import FILE, WRITE_EVERY_S, read_snapshot
 from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT, Settings, State, wall_ms
 from sandbox.telegram.snapshot import Snapshot
 
@@ -24,6 +24,7 @@ class World:
         shop_id: str | None = None,
         secret_key: str | None = None,
         notification_url: str | None = None,
+        forwarded_for: str | None = None,
     ) -> None:
         kept = read_snapshot(data / FILE) if data is not None else None
         self.state = kept or State()
@@ -31,12 +32,14 @@ class World:
         self.state.secret_key = secret_key or SECRET_KEY_DEFAULT
         if notification_url is not None:
             self.state.settings.notification_url = notification_url
+        if forwarded_for is not None:
+            self.state.settings.forwarded_for = forwarded_for
         self.base_url = ""
         self._latest_ms = 0
         self.faults = Faults()
         self.journal = Journal()
         self.notifier = Notifier(self.state, self.faults, self.now_ms, self.changed)
-        self.snapshot = Snapshot(self.state, data / FILE) if data is not None else None
+        self.snapshot = Snapshot(self.state, data / FILE, WRITE_EVERY_S) if data is not None else None
         self.dues: list[tuple[int, int, str, str]] = []
         self._arm_what_was_kept()
 
@@ -73,11 +76,11 @@ class World:
 
     def reset(self) -> None:
         """Empties everything but who the shop is, its clock and where it notifies."""
-        url = self.state.settings.notification_url
+        settings = self.state.settings
         fresh = State()
         for name in State.__dataclass_fields__.keys() - _KEPT:
             setattr(self.state, name, getattr(fresh, name))
-        self.state.settings = Settings(notification_url=url)
+        self.state.settings = Settings(settings.notification_url, settings.forwarded_for)
         self.dues.clear()
         self.faults.rules.clear()
         self.journal.clear()

@@ -11,6 +11,7 @@ import pytest
 from yookassa import Configuration
 from yookassa import Payment as SdkPayment
 from yookassa import Refund as SdkRefund
+from yookassa import Settings as SdkSettings
 from yookassa.domain.exceptions import BadRequestError
 from yookassa.domain.notification import WebhookNotificationFactory
 from yookassa.domain.request import PaymentRequestBuilder
@@ -236,6 +237,7 @@ async def test_the_sdk_itself_pays_lists_and_refunds_here(bench: ShopBench) -> N
         await bench.shop.pay(payment.id)
         found = await asyncio.to_thread(SdkPayment.find_one, payment.id)
         assert (found.status, found.paid, str(found.amount.value)) == ("succeeded", True, "100.00")
+        assert (await asyncio.to_thread(SdkSettings.get_account_settings))["test"] is True
         refund = await asyncio.to_thread(
             SdkRefund.create, {"payment_id": payment.id, "amount": {"value": "100.00", "currency": "RUB"}}
         )

@@ -183,6 +183,17 @@ async def test_a_true_notification_can_be_sent_again_and_none_goes_out_without_a
         await bench.shop.settings(notification_url="ftp://elsewhere")
 
 
+async def test_notifications_can_come_as_through_a_proxy(bench: ShopBench) -> None:
+    for address in (None, "185.71.76.1", "2a02:5180::1"):
+        await bench.shop.settings(forwarded_for=address)
+        await bench.shop.pay((await bench.merchant.pay_page())["id"])
+        await bench.shop.flush()
+        assert bench.ear.headers[-1].get("X-Forwarded-For") == address
+    with pytest.raises(ShopControlError, match="forwarded_for"):
+        await bench.shop.settings(forwarded_for="a, b")
+    await bench.shop.settings(forwarded_for=None)
+
+
 async def test_a_merchant_that_asks_back_before_it_says_200_is_answered(bench: ShopBench) -> None:
     """The notification is a hint: whoever hears it fetches the object, while the shop still waits for the 200."""
     payment = await bench.merchant.pay_page()

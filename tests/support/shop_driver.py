@@ -7,7 +7,7 @@ async with shop_running() as bench:
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,11 +187,13 @@ class Ear:
 
     url: str = ""
     heard: list[Json] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.heard.append(await request.json())
+        self.headers.append(request.headers)
         self.changed.set()
         return web.Response(status=self.answers.pop(0) if self.answers else 200)
 
@@ -208,6 +210,7 @@ class Ear:
 
     def forget(self) -> None:
         self.heard.clear()
+        self.headers.clear()
         self.answers.clear()
 
 
