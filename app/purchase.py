@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
-from billing import payments, refunds, subscriptions
+from billing import debts, payments, refunds, subscriptions
 from billing.payments import Credit
 from billing.subscriptions import Change, StarsState, Subscription
 from kit import audit, ids, outbox
@@ -68,6 +68,10 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
         "until": credit.until.isoformat() if credit.until else None,
         "stars": credit.amount,
     }
+    repaid = await debts.repaid_by(tx, payment_id=credit.payment_id)
+    if repaid:
+        left = await debts.owed(tx, person_id=person.id)
+        await _notice(tx, person.id, "debt-repaid", {"tokens": repaid, "left": left}, key, now)
     renewal = credit.subscription_id is not None and not credit.first
     notice = "paid-pack" if credit.subscription_id is None else "renewed" if renewal else "paid-subscription"
     await _notice(tx, person.id, notice, args, key, now)
