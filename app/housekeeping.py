@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app import books, offer_schedule, purchase
+from app import books, offer_schedule, purchase, renewals
 from app.context import App
 from billing import lots, orders, refunds, subscriptions
 from kit import inbox, outbox
@@ -39,9 +39,10 @@ async def minute(app: App) -> None:
 
 
 async def hour(app: App) -> None:
-    """Check the books, alert what is broken, insist on refunds, delete what has been kept long enough."""
+    """Check the books, insist on refunds, stop renewals of who is gone, delete what has been kept long enough."""
     now = app.clock.now()
     await books.check(app, now=now)
+    await renewals.stop_of_blocked(app, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
         for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
             await purchase.insist_on_refund(app, tx, refund, now=now)

@@ -9,6 +9,7 @@ import structlog
 from arq.cron import CronJob, cron
 
 from app import housekeeping, turn_sweep, watch
+from app import reconcile_stars as stars
 from app.context import App
 from app.turn_accept import queue
 from inference import turns
@@ -55,6 +56,11 @@ async def every_hour(ctx: dict[str, Any]) -> None:
     await housekeeping.hour(ctx["app"])
 
 
+async def reconcile_stars(ctx: dict[str, Any], cause: stars.Cause = "schedule") -> None:
+    """Every day, and when the bot has read Telegram's list on: what it has and we do not, and the other way round."""
+    await stars.run(ctx["app"], cause=cause)
+
+
 def _told(job: Job) -> Job:
     """Return the job with its failures told: each is there to be repeated, so none ends anything else."""
 
@@ -80,7 +86,7 @@ def _told(job: Job) -> Job:
 
 # These run for messages: that they work again shows by their silence, not by a look into the database each time.
 FREQUENT = (queue_turn.__name__,)
-FUNCTIONS = (_told(queue_turn),)
+FUNCTIONS = (_told(queue_turn), _told(reconcile_stars))
 
 
 def schedules() -> list[CronJob]:
@@ -90,4 +96,5 @@ def schedules() -> list[CronJob]:
         cron(_told(every_minute), second={7}, max_tries=1, keep_result=0),
         cron(_told(look), second={37}, max_tries=1, keep_result=0),
         cron(_told(every_hour), minute={13}, second={21}, max_tries=1, keep_result=0),
+        cron(_told(reconcile_stars), hour={3}, minute={41}, second={11}, max_tries=1, keep_result=0),
     ]

@@ -26,6 +26,7 @@ persons = sa.Table(
     sa.CheckConstraint("language IN ('ru', 'en')", name="language_known"),
     sa.Index("ix_persons_username", sa.text("lower(username)")),
     sa.Index("ix_persons_created_at", "created_at"),
+    sa.Index("ix_persons_blocked_at", "blocked_at", postgresql_where=sa.text("blocked_at IS NOT NULL")),
 )
 
 

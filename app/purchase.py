@@ -11,7 +11,7 @@ from app import gift_notices
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
-from billing import entitlements, gifts, payments, refunds, stars, subscriptions
+from billing import debts, entitlements, gifts, payments, refunds, stars, subscriptions
 from billing.crediting import Credit
 from billing.once import Granted
 from billing.subscriptions import Change, StarsState, Subscription
@@ -70,6 +70,10 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
         "until": credit.until.isoformat() if credit.until else None,
         "stars": credit.amount,
     }
+    repaid = await debts.repaid_by(tx, payment_id=credit.payment_id)
+    if repaid:
+        left = await debts.owed(tx, person_id=person.id)
+        await _notice(tx, person.id, "debt-repaid", {"tokens": repaid, "left": left}, key, now)
     renewal = credit.subscription_id is not None and not credit.first
     if credit.gift is not None:
         await gift_notices.ready(tx, credit.gift, now=now)

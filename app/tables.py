@@ -1,7 +1,7 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
 from app import admin_requests, incidents, persons
-from billing import tables
+from billing import renewal_stops, star_reconciliation, star_transactions, tables
 from inference import dialogs, turns
 from kit import audit, chats, inbox, outbox, stamp
 
@@ -14,7 +14,10 @@ __all__ = [
     "incidents",
     "outbox",
     "persons",
+    "renewal_stops",
     "stamp",
+    "star_reconciliation",
+    "star_transactions",
     "tables",
     "turns",
 ]

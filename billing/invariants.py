@@ -1,7 +1,7 @@
 """The invariants of the books as SQL: each query returns what breaks one, so that an empty answer is the proof.
 
 True at any committed moment; each check is one statement and so sees one. What needs tables that are not there yet
-(12: the providers' lists, the keys of 10) comes with them, replays (13) are a test's matter, and whether a hold
+(the keys of 10) comes with them, replays (13) are a test's matter, and whether a hold
 outlives its turn (7) is asked where turns are known.
 """
 
@@ -235,6 +235,21 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        6,
+        "a person's debt is what chargebacks left owed and nothing repaid",
+        """
+        SELECT 'account ' || p.id, booked.sum || ' booked, ' || owed.sum || ' owed'
+        FROM accounts p
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(e.amount), 0) AS sum FROM ledger_entries e WHERE e.account_id = p.id
+        ) booked
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(tokens_owed - tokens_repaid), 0) AS sum FROM refunds WHERE debt_account_id = p.id
+        ) owed
+        WHERE p.kind = 'debt' AND booked.sum <> -owed.sum AND {person}
+        """,
+    ),
+    Check(
         7,
         "a hold is charged once, and what it says",
         """
@@ -324,6 +339,31 @@ CHECKS: Final = (
             ) w
         ) c ON true
         WHERE c.last IS DISTINCT FROM v.status OR NOT c.linked
+        """,
+    ),
+    Check(
+        12,
+        "what counts as ours in Telegram's list is ours",
+        """
+        SELECT 'star_transaction ' || p.id, p.direction || ' ' || p.transaction_id || ' is no ' || p.class
+        FROM star_transactions p
+        LEFT JOIN payments q ON q.provider = 'stars' AND q.provider_payment_id = p.transaction_id
+        LEFT JOIN refunds r ON r.payment_id = q.id AND r.status = 'succeeded'
+        WHERE {person} AND (
+            (p.class = 'payment' AND (p.direction <> 'in' OR q.payer_id IS DISTINCT FROM p.person_id
+                OR q.status NOT IN ('succeeded', 'partially_refunded', 'refunded', 'charged_back')))
+            OR (p.class IN ('refund', 'chargeback') AND (p.direction <> 'out' OR r.kind IS DISTINCT FROM p.class))
+        )
+        """,
+    ),
+    Check(
+        12,
+        "the last reconciliation of Stars is explained by named classes",
+        """
+        SELECT 'star_reconciliation ' || c.id, theirs_nanostars || ' theirs, ' || ours_nanostars || ' ours, '
+               || explained_nanostars || ' nanostars explained'
+        FROM (SELECT * FROM star_reconciliations ORDER BY id DESC LIMIT 1) c
+        WHERE theirs_nanostars - ours_nanostars <> explained_nanostars
         """,
     ),
 )

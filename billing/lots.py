@@ -1,13 +1,13 @@
 """Lots: tokens that came together and lapse together. Spent in order of expiry; one without expiry comes last."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import amounts
+from billing import amounts, debts
 from billing.tables import accounts, lots
 from kit.errors import Conflict
 
@@ -100,8 +100,11 @@ async def purchase(
     expires_at: datetime | None,
     now: datetime,
 ) -> Lot:
-    """Credit the lot that a payment bought, and book its money, in one ledger transaction. Idempotent by payment."""
-    return await _credit(
+    """Credit the lot that a payment bought, and book its money, in one ledger transaction. Idempotent by payment.
+
+    What the person owes for a chargeback is repaid from it at once.
+    """
+    bought = await _credit(
         tx,
         person=person_id,
         tokens=amounts.tokens(tokens),
@@ -116,6 +119,10 @@ async def purchase(
         currency=currency,
         money=amounts.money(amount),
     )
+    if bought.repeated:
+        return bought
+    repaid = await debts.repay(tx, lot_id=bought.id, now=now)
+    return replace(bought, remaining=bought.remaining - repaid)
 
 
 async def _credit(tx: AsyncConnection, **values: object) -> Lot:

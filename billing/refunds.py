@@ -1,17 +1,18 @@
 """Refunds: an intent that takes the tokens back at once, then the provider's word that settles or undoes it.
 
 The tokens go before the money does, so that nobody spends a month while its refund is on the way. What was spent is
-forgiven; what a hold reserves is taken when the hold resolves. Telegram refunds a payment in Stars whole or not at all.
+forgiven, or owed where the payer took the money back without us (a chargeback); what a hold reserves is taken when the
+hold resolves. Telegram refunds a payment in Stars whole or not at all.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import gifts, ledger, lots, once, stars, subscriptions
+from billing import debts, gifts, ledger, lots, once, stars, subscriptions
 from billing import payments as records
 from billing.subscriptions import Change
 from billing.tables import accounts, orders, payments, refunds
@@ -19,6 +20,8 @@ from billing.tables import lots as lots_table
 from kit.errors import Rejected
 
 OPEN: Final = ("intent", "sent", "pending", "unknown")
+
+Kind = Literal["refund", "chargeback"]
 
 
 class NotRefundable(Rejected):
@@ -29,7 +32,7 @@ class NotRefundable(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund of `amount` (Stars or kopecks). Of `tokens` bought: taken back, forgiven, and still held by answers."""
+    """A refund of `amount` (Stars or kopecks). Of `tokens` bought: taken back, forgiven, owed, still held."""
 
     id: int
     payment_id: int
@@ -40,10 +43,12 @@ class Refund:
     tokens: int
     tokens_taken: int
     tokens_forgiven: int
+    tokens_owed: int
+    kind: str
 
     @property
     def tokens_held(self) -> int:
-        return self.tokens - self.tokens_taken - self.tokens_forgiven
+        return self.tokens - self.tokens_taken - self.tokens_forgiven - self.tokens_owed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,19 @@ _SELECT: Final[sa.Select[Any]] = sa.select(
     refunds.c.tokens,
     refunds.c.tokens_taken,
     refunds.c.tokens_forgiven,
+    refunds.c.tokens_owed,
+    refunds.c.kind,
 ).join(payments, payments.c.id == refunds.c.payment_id)
 
 
 async def request(
-    tx: AsyncConnection, *, payment_id: int, requested_by: int | None, reason: str, now: datetime
+    tx: AsyncConnection,
+    *,
+    payment_id: int,
+    requested_by: int | None,
+    reason: str,
+    now: datetime,
+    kind: Kind = "refund",
 ) -> Refund:
     """Open the refund of a whole payment and take its tokens back; the caller puts the call into the outbox.
 
@@ -88,7 +101,7 @@ async def request(
             sa.insert(refunds)
             .values(
                 payment_id=payment_id,
-                kind="refund",
+                kind=kind,
                 amount=payment.amount,
                 status="intent",
                 idempotency_key=f"refund:{payment_id}:{number + 1}",
@@ -102,7 +115,7 @@ async def request(
     ).scalar_one()
     await gifts.withdraw(tx, payment_id=payment_id, now=now)
     if wallet is not None:
-        await _take_back(tx, refund_id, payment_id, wallet, now)
+        await _take_back(tx, refund_id, kind, payment_id, wallet, now)
     return await _one(tx, refund_id)
 
 
@@ -121,7 +134,11 @@ async def confirm(tx: AsyncConnection, *, refund_id: int, now: datetime) -> Chan
     await tx.execute(
         sa.update(payments)
         .where(payments.c.id == payment.id)
-        .values(status="refunded", updated_at=now, resolved_at=payment.resolved_at or (None if credited else now))
+        .values(
+            status="refunded" if refund.kind == "refund" else "charged_back",
+            updated_at=now,
+            resolved_at=payment.resolved_at or (None if credited else now),
+        )
     )
     source = ledger.EARNED if credited else ledger.UNCLEAR
     await ledger.post(
@@ -167,7 +184,7 @@ async def refuse(tx: AsyncConnection, *, refund_id: int, now: datetime) -> None:
     )
     lapses = lot.expires_at_before_refund
     if refund.tokens_taken and (lapses is None or lapses > now):
-        await lots.grant(
+        restored = await lots.grant(
             tx,
             person_id=await _owner(tx, lot.account_id),
             tokens=refund.tokens_taken,
@@ -179,6 +196,7 @@ async def refuse(tx: AsyncConnection, *, refund_id: int, now: datetime) -> None:
             payment_id=lot.payment_id,
             plan_version=lot.plan_version_id,
         )
+        await debts.repay(tx, lot_id=restored.id, now=now)  # what was paid for repays what is owed, as before
         await tx.execute(
             sa.update(refunds).where(refunds.c.id == refund_id).values(tokens_restored=refund.tokens_taken)
         )
@@ -197,7 +215,7 @@ async def confirm_stars(
     payment = await stars.record_refunded(
         tx, charge_id=charge_id, payload=payload, person_id=payer_id, amount=amount, now=now
     )
-    if payment.status == "refunded":
+    if payment.status in {"refunded", "charged_back"}:
         return None
     refund = await request(tx, payment_id=payment.id, requested_by=None, reason="provider", now=now)
     change = await confirm(tx, refund_id=refund.id, now=now)
@@ -246,7 +264,23 @@ async def _lock(tx: AsyncConnection, payment_id: int, now: datetime) -> tuple[in
     return wallet, (await tx.execute(chosen)).one_or_none()
 
 
-async def _take_back(tx: AsyncConnection, refund_id: int, payment_id: int, wallet: int, now: datetime) -> None:
+async def charge_back(tx: AsyncConnection, *, payment_id: int, reason: str, now: datetime) -> Confirmed | None:
+    """Book that the payer took a payment back without us: what is left of its tokens goes, what was spent is owed.
+
+    None when its money is gone already. A refund that was under way is taken as made: it was granted, so it forgives.
+    """
+    await _lock(tx, payment_id, now)
+    payment = (await tx.execute(sa.select(payments.c.status).where(payments.c.id == payment_id))).one_or_none()
+    if payment is None or payment.status != "succeeded":
+        return None
+    refund = await request(tx, payment_id=payment_id, requested_by=None, reason=reason, now=now, kind="chargeback")
+    change = await confirm(tx, refund_id=refund.id, now=now)
+    return Confirmed(await _one(tx, refund.id), change)
+
+
+async def _take_back(
+    tx: AsyncConnection, refund_id: int, kind: Kind, payment_id: int, wallet: int, now: datetime
+) -> None:
     """Make the payment's lots due at once in the refund's name, and expire what no answer holds."""
     bought = lots_table.c.payment_id == payment_id
     totals = (
@@ -259,11 +293,16 @@ async def _take_back(tx: AsyncConnection, refund_id: int, payment_id: int, walle
     ).one()
     if totals.bought is None:  # a payment in quarantine brought nothing
         return
+    # What repaid a debt was not spent: it is owed again, and so taken back.
+    revived = await debts.revive(tx, payment_id=payment_id, now=now)
+    spent = totals.bought - totals.left - revived
+    forgiven = spent if kind == "refund" else 0
     await tx.execute(
         sa.update(refunds)
         .where(refunds.c.id == refund_id)
-        .values(tokens=totals.bought, tokens_forgiven=totals.bought - totals.left)
+        .values(tokens=totals.bought, tokens_taken=revived, tokens_forgiven=forgiven)
     )
+    await debts.add(tx, refund_id=refund_id, wallet=wallet, tokens=spent - forgiven, now=now)
     await tx.execute(
         sa.update(lots_table)
         .where(bought)

@@ -235,7 +235,11 @@ refunds = sa.Table(
     _amount("tokens_restored", default="0"),
     _time("created_at"),
     _time("updated_at"),
+    _amount("tokens_repaid", default="0"),
+    _ref("debt_account_id", "accounts", optional=True),
+    sa.CheckConstraint("tokens_repaid BETWEEN 0 AND tokens_owed", name="repaid_within_owed"),
     sa.Index("ix_refunds_payment_id", "payment_id"),
+    sa.Index("ix_refunds_owed", "debt_account_id", postgresql_where=sa.text("tokens_owed > tokens_repaid")),
 )
 
 lots = sa.Table(

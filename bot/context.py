@@ -20,6 +20,7 @@ from app.persons import Person
 from bot.previews import Previews
 from bot.sender import Sender
 from bot.sheets import Sheets
+from bot.star_list import StarList
 from kit import inbox, outbox
 from kit.words import Words
 
@@ -50,6 +51,7 @@ class Room:
     sheets: Sheets
     deliveries: asyncio.Event
     """Set when the outbox has something new."""
+    star_list: StarList
 
 
 @dataclass

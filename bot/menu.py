@@ -36,6 +36,9 @@ def admin_commands(say: Words) -> list[BotCommand]:
         "grant": say.say("command-grant"),
         "queue": say.say("command-queue"),
         "health": say.say("command-health"),
+        "reconcile": say.say("command-reconcile"),
+        "export": say.say("command-export"),
+        "chargeback": say.say("command-chargeback"),
     }
     return [BotCommand(command=name, description=text) for name, text in texts.items()]
 

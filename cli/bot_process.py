@@ -23,6 +23,7 @@ from bot.intake import ALLOWED_UPDATES, Intake
 from bot.previews import Previews
 from bot.sender import Sender
 from bot.sheets import Sheets
+from bot.star_list import StarList
 from cli import compose
 from cli.lifetime import Ready, run_until
 from cli.singleton import Singleton
@@ -56,7 +57,8 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             sender, reader, render=render.preview, words=words, position=lambda turn_id: _position(app, turn_id)
         )
         deliveries = asyncio.Event()
-        room = Room(app, sender, previews, me, admin_chat, Sheets(app.redis), deliveries)
+        star_list = StarList(app, sender)
+        room = Room(app, sender, previews, me, admin_chat, Sheets(app.redis), deliveries, star_list)
         dispatcher = Dispatcher(disable_fsm=True)
         dispatcher.include_routers(*routers())
         dispatch = Dispatch(room, bot, dispatcher)
@@ -69,6 +71,7 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             previews.run(),
             _introduce(app, sender, admin_chat.id),
             intake.run(listener),
+            star_list.run(),
             compose.follow_clock(app),
             lock.watch(),
         ]

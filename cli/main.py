@@ -19,6 +19,9 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, about) in _COMMANDS.items():
         commands.add_parser(name, help=about)
+    days = commands.add_parser("export-stars", help="print the Stars of a period as CSV, by days in UTC")
+    days.add_argument("first", metavar="FROM", help="the first day, such as 2026-10-01")
+    days.add_argument("last", metavar="TO", help="the last day, within the period")
     sandbox = commands.add_parser("sandbox", help="run one simulated server: telegram, model or shop", add_help=False)
     sandbox.add_argument("rest", nargs=argparse.REMAINDER)
     arguments = parser.parse_args(argv)
@@ -29,7 +32,10 @@ def main(argv: list[str] | None = None) -> None:
         from kit.observability import configure_logs
 
         configure_logs(process=arguments.command, level=chosen.log_level, format=chosen.log_format)
-        code = _run(_COMMANDS[arguments.command][0](chosen))
+        if arguments.command == "export-stars":
+            code = _run(_export_stars(chosen, arguments.first, arguments.last))
+        else:
+            code = _run(_COMMANDS[arguments.command][0](chosen))
     except Misconfigured as error:
         _say(str(error))
         sys.exit(os.EX_CONFIG)
@@ -102,6 +108,12 @@ async def _doctor(chosen: Settings) -> int:
     from cli.doctor import doctor
 
     return await doctor(chosen)
+
+
+async def _export_stars(chosen: Settings, first: str, last: str) -> None:
+    from cli.star_export import print_stars
+
+    await print_stars(chosen, first, last)
 
 
 _COMMANDS: dict[str, tuple[Callable[[Settings], Coroutine[Any, Any, int | None]], str]] = {

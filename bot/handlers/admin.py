@@ -17,6 +17,7 @@ from billing import balance, lots
 from bot import cards, keyboards
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
+from bot.handlers import star_books
 from bot.refusals import Refused, Unreachable
 from kit import audit, outbox
 from kit.words import Words, words
@@ -55,6 +56,7 @@ def router() -> Router:
     commands.message.register(health, Command("health"))
     commands.message.register(help_, Command("help", "start"))
     commands.callback_query.register(resolve_grant, F.data.startswith("grant:"))
+    star_books.register(commands)
     talk = Router(name="admin-talk")
     talk.message.register(ignore)
     made.include_routers(commands, talk)

@@ -7,7 +7,7 @@ from aiogram.filters import JOIN_TRANSITION, ChatMemberUpdatedFilter, Command
 from aiogram.methods import SendMessage
 from aiogram.types import ChatMemberUpdated, Message, TelegramObject
 
-from app import persons
+from app import persons, renewals
 from app.alerts import alert
 from bot.context import Context, Room
 from kit import chats, outbox
@@ -31,6 +31,8 @@ TOLD_LATER = (
     "paid-twice",
     "renewed",
     "refunded",
+    "charged-back",
+    "debt-repaid",
     "grant-received",
 )
 
@@ -77,6 +79,7 @@ async def blocked(event: ChatMemberUpdated, ctx: Context) -> None:
         await persons.set_blocked(tx, ctx.person.id, blocked=gone, now=now)
         if not gone:
             await outbox.send_again(tx, ctx.chat_id, error="blocked", now=now, notices=TOLD_LATER)
+            await renewals.tell_stopped(tx, person_id=ctx.person.id, now=now)
 
 
 async def migrated(message: Message, ctx: Context) -> None:

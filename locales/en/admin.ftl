@@ -6,6 +6,9 @@ admin-help =
     /grant — grant tokens
     /queue — the queue
     /health — state
+    /reconcile — compare Stars with Telegram
+    /export — a period's Stars as a table
+    /chargeback — book a chargeback
 admin-not-member = Commands are carried out for members of this group only.
 # $chat_id - the group's number, negative and without spaces
 admin-group-id = This group is number { $chat_id }. To run Forma from here, put FORMA_ADMIN_CHAT_ID={ $chat_id } into .env and start Forma again. Keep the group private: everybody in it can give commands.
@@ -108,6 +111,58 @@ admin-health-part = { $state ->
    *[other] { " " }— { $detail }
 }
 
+## /reconcile: sums come as strings, with a fraction where there is one
+
+# $lines - lines in Telegram's list, $theirs and $ours - Stars by it and by our books
+admin-reconcile-head = Stars compared. Telegram has { $theirs } ⭐ (lines: { $lines }), we have { $ours } ⭐
+# $kind - what explains a difference, $stars - how much, signed
+admin-reconcile-class = • { $kind ->
+    [withdrawal] withdrawals
+    [ads] ads
+    [api_usage] paid broadcasts
+    [affiliate_share] affiliates' share
+    [affiliate_income] income from affiliate programs
+    [gift] gifts
+    [premium] Premium given away
+    [paid_media] paid media
+    [business_transfer] transfers of business accounts
+    [chat] chats and channels
+    [chargeback] charged back
+    [chargeback_unlisted] charged back, not in the list
+    [settling] still being checked
+    [amount_differs] ⚠️ amounts differ
+    [missing] ⚠️ ours, and unknown to Telegram
+    [unknown] ⚠️ nobody knows what
+   *[other] { $kind }
+}: { $stars } ⭐, lines: { $lines }
+admin-reconcile-same = No difference.
+admin-reconcile-explained = The difference of { $stars } ⭐ is explained in full.
+admin-reconcile-unexplained = ❌ { $stars } ⭐ are not explained.
+admin-reconcile-balance = The balance is { $balance } ⭐ by Telegram's word, { $listed } ⭐ by its list.
+# What Telegram had and was booked now
+admin-reconcile-booked = Found and booked: payments { $credited }, refunds { $refunded }, chargebacks { $charged }.
+admin-reconcile-failed = ⚠️ Could not be booked: { $count }. The log says why.
+admin-reconcile-unread = Telegram did not answer; compared with what was read before.
+admin-reconcile-partial = The list is long and was not read to its end; reading goes on by itself.
+
+## /export
+
+admin-export-usage = Which days? The first and the last, in UTC: /export 2026-10-01 2026-12-31
+admin-export-caption = Rows: { $rows }
+error-no-period = Two days are needed, such as 2026-10-01 2026-12-31.
+
+## /chargeback
+
+admin-chargeback-usage = Which payment? Its id at Telegram: /chargeback stx123
+admin-chargeback-none = There is no such payment, or its money is gone already.
+# $id - the person's id, $at - when it was paid
+admin-chargeback-confirm = Book this payment as charged back? { STARS($stars) } · { $id } · { MOMENT($at) }. Access ends, what is left of the tokens goes, what was spent is owed.
+button-chargeback-confirm = Charged back
+button-chargeback-cancel = Leave it
+admin-chargeback-done = Booked: the payment was charged back.
+admin-chargeback-cancelled = Nothing changed.
+admin-chargeback-expired = The confirmation has expired, nothing changed. Send /chargeback again.
+
 ## Alerts and events
 
 admin-alert-payment = ⭐ { STARS($stars) } · { $what } · { $name } · { $id }
@@ -119,6 +174,27 @@ admin-alert-refunded = Refund { STARS($stars) } · { $id }
 admin-alert-refund-overdue = ⚠️ A refund did not go through: { STARS($stars) } · { $id }. It is tried again every day. Does the bot's balance hold enough Stars?
 # A payment that does not match its order and waits for the operator
 admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($stars) } · { $id } · code { $code }. The money is in, no tokens were granted.
+# The message about a payment did not reach us; $outcome - credited or quarantined
+admin-alert-star-payment-found = ⚠️ A lost payment was found: { STARS($stars) } · { $id } · { MOMENT($at) }. { $outcome ->
+    [credited] It is credited.
+   *[other] It stands in quarantine.
+}
+# $owed - how many tokens the person owes now
+admin-alert-chargeback = ⚠️ A payment was charged back: { STARS($stars) } · { $id }. Subscription and tokens left are gone, { TOKENS($owed) } are owed.
+# $kind - what differs, $subject - a line of the list or the number of our row, $stars - the sum, signed
+admin-alert-stars-differ = ⚠️ Stars differ from Telegram's: { $stars } ⭐ · { $kind ->
+    [amount_differs] another amount
+    [missing] Telegram does not have it
+    [unlisted] the balance is not its list's
+    [uncredited] it could not be booked
+   *[other] nobody knows what
+} · { $subject }
+admin-alert-stars-differ-more = ⚠️ More differences: { $count }. All of them are in the table star_differences.
+# $reason - blocked or deleted
+admin-alert-renewal-stopped = Renewal stopped: { $plan }, until { DAY($until) } · { $id } · { $reason ->
+    [deleted] the person deleted their data
+   *[other] the bot has been blocked for long
+}
 admin-alert-job = ⚠️ Job { $job } failed. Code { $code }
 admin-alert-job-over = ✅ Job { $job } works again
 admin-alert-bug = ❌ A bug: { $where }. Code { $code }

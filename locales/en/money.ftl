@@ -70,6 +70,8 @@ expired = { $plan } has ended. Your conversations and settings are still here, a
 renewal-soon = On { DAY($day) } you will be charged { STARS($stars) } for { $plan }. Cancel: /subscription
 renewed = { $plan } until { DAY($until) }, { ANSWERS($tokens) }. Charged { STARS($stars) }.
 renewal-failed = There weren't { STARS($stars) } to charge. You keep access for { DURATION($grace_s) }
+# The person blocked the bot long ago and we stopped the renewal ourselves; said when they come back
+renewal-stopped = Welcome back! While the bot was blocked, we stopped the renewal of { $plan } on { DAY($since) }, so as not to charge { STARS($stars) } for nothing. To have it again: /plans
 button-renew = Renew
 button-to-free = Go to free
 
@@ -146,6 +148,16 @@ paid-unclear = Your payment came in and we are checking it with Telegram. There 
 paid-other-person = This invoice was made for someone else, so we are sending your { STARS($stars) } back. Yours is in /plans
 paid-twice = You have a subscription that is paid already, so we are sending { STARS($stars) } back. What you have: /subscription
 refunded = { STARS($stars) } refunded. The tokens of that purchase are gone.
+# The payment was taken back through a bank or an app store; $owed - the tokens that were spent
+charged-back = The { STARS($stars) } for your purchase were taken back from us. { $owed ->
+    [0] Its tokens and access are gone.
+   *[other] Its tokens and access are gone, and { TOKENS($owed) } had been spent. Your next purchase makes up for them.
+} If this is a mistake, write to us: /paysupport
+# $left - what is still owed
+debt-repaid = Of this purchase, { TOKENS($tokens) } went to make up for the payment that was taken back. { $left ->
+    [0] Nothing is owed any more.
+   *[other] { TOKENS($left) } are still owed.
+}
 paysupport =
     A question about a payment: { $contact }
     Tell us the day and the amount. We answer within 48 h.

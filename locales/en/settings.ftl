@@ -71,6 +71,9 @@ command-user = Card by id, @name or error code
 command-grant = Grant tokens
 command-queue = Who waits and who is being answered
 command-health = Whether every part works
+command-reconcile = Compare Stars with Telegram
+command-export = A period's Stars as a table
+command-chargeback = Book a chargeback
 
 ## The bot: description of the empty chat (up to 512 characters) and line of the profile (up to 120)
 

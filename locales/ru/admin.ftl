@@ -6,6 +6,9 @@ admin-help =
     /grant — начислить токены
     /queue — очередь
     /health — состояние
+    /reconcile — сверить звёзды с Telegram
+    /export — звёзды за период таблицей
+    /chargeback — отметить отозванную оплату
 admin-not-member = Команды выполняются только для участников этой группы.
 # $chat_id - номер группы, отрицательное число, без пробелов
 admin-group-id = Номер этой группы: { $chat_id }. Чтобы управлять отсюда, впишите в .env строку FORMA_ADMIN_CHAT_ID={ $chat_id } и перезапустите Forma. Группа должна быть закрытой: командовать сможет каждый, кто в ней.
@@ -108,6 +111,58 @@ admin-health-part = { $state ->
    *[other] { " " }— { $detail }
 }
 
+## /reconcile: суммы приходят строками, с дробной частью, если она есть
+
+# $lines - строк в списке Telegram, $theirs и $ours - звёзды по нему и по нашим книгам
+admin-reconcile-head = Сверка звёзд. У Telegram { $theirs } ⭐ (строк: { $lines }), у нас { $ours } ⭐
+# $kind - чем объясняется разница, $stars - на сколько, со знаком
+admin-reconcile-class = • { $kind ->
+    [withdrawal] вывод
+    [ads] реклама
+    [api_usage] платные рассылки
+    [affiliate_share] доля партнёров
+    [affiliate_income] доход от партнёрской программы
+    [gift] подарки
+    [premium] подаренный Premium
+    [paid_media] платные медиа
+    [business_transfer] переводы бизнес-аккаунтов
+    [chat] чаты и каналы
+    [chargeback] отозванные оплаты
+    [chargeback_unlisted] отозвано, в списке не значится
+    [settling] ещё сверяется
+    [amount_differs] ⚠️ суммы не сходятся
+    [missing] ⚠️ есть у нас, нет у Telegram
+    [unknown] ⚠️ неизвестно что
+   *[other] { $kind }
+}: { $stars } ⭐, строк: { $lines }
+admin-reconcile-same = Разницы нет.
+admin-reconcile-explained = Разница { $stars } ⭐ объяснена целиком.
+admin-reconcile-unexplained = ❌ Не объяснено { $stars } ⭐.
+admin-reconcile-balance = Баланс по словам Telegram { $balance } ⭐, по его списку { $listed } ⭐.
+# Что нашлось у Telegram и проведено сейчас
+admin-reconcile-booked = Найдено и проведено: оплат { $credited }, возвратов { $refunded }, отозванных { $charged }.
+admin-reconcile-failed = ⚠️ Не удалось провести: { $count }. Причины в журнале.
+admin-reconcile-unread = Telegram не ответил, сверено с тем, что прочитано раньше.
+admin-reconcile-partial = Список длинный и прочитан не до конца, чтение продолжится само.
+
+## /export
+
+admin-export-usage = За какие дни? Первый и последний, по UTC: /export 2026-10-01 2026-12-31
+admin-export-caption = Строк: { $rows }
+error-no-period = Нужны два дня, например 2026-10-01 2026-12-31.
+
+## /chargeback
+
+admin-chargeback-usage = Какую оплату? Её номер у Telegram: /chargeback stx123
+admin-chargeback-none = Такой оплаты нет, или её деньги уже ушли.
+# $id - номер человека, $at - когда оплачено
+admin-chargeback-confirm = Отметить оплату отозванной? { STARS($stars) } · { $id } · { MOMENT($at) }. Доступ закроется, остаток токенов снимется, потраченное станет долгом.
+button-chargeback-confirm = Отозвана
+button-chargeback-cancel = Не отмечать
+admin-chargeback-done = Отмечено: оплата отозвана.
+admin-chargeback-cancelled = Ничего не изменилось.
+admin-chargeback-expired = Подтверждение устарело, ничего не изменилось. Отправьте /chargeback ещё раз.
+
 ## Тревоги и события
 
 admin-alert-payment = ⭐ { STARS($stars) } · { $what } · { $name } · { $id }
@@ -119,6 +174,27 @@ admin-alert-refunded = Возврат { STARS($stars) } · { $id }
 admin-alert-refund-overdue = ⚠️ Возврат не прошёл: { STARS($stars) } · { $id }. Повторяем каждый день. Хватает ли звёзд на балансе бота?
 # Платёж, который не сошёлся с заказом и ждёт оператора
 admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
+# Сообщение об оплате до нас не дошло; $outcome - credited или quarantined
+admin-alert-star-payment-found = ⚠️ Сверка нашла потерянную оплату: { STARS($stars) } · { $id } · { MOMENT($at) }. { $outcome ->
+    [credited] Начислено.
+   *[other] Стоит в карантине.
+}
+# $owed - сколько токенов человек теперь должен
+admin-alert-chargeback = ⚠️ Оплата отозвана: { STARS($stars) } · { $id }. Подписка и остаток токенов сняты, долг { TOKENS($owed) }.
+# $kind - в чём разница, $subject - строка списка или номер нашей записи, $stars - сумма со знаком
+admin-alert-stars-differ = ⚠️ Звёзды не сходятся с Telegram: { $stars } ⭐ · { $kind ->
+    [amount_differs] суммы разные
+    [missing] у Telegram этого нет
+    [unlisted] баланс не равен его списку
+    [uncredited] не удалось провести
+   *[other] неизвестно что
+} · { $subject }
+admin-alert-stars-differ-more = ⚠️ И ещё расхождений: { $count }. Все они в таблице star_differences.
+# $reason - blocked или deleted
+admin-alert-renewal-stopped = Продление остановлено: «{ $plan }» до { DAY($until) } · { $id } · { $reason ->
+    [deleted] человек удалил свои данные
+   *[other] бот давно заблокирован
+}
 admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
 admin-alert-job-over = ✅ Задача { $job } снова выполняется
 admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }

@@ -6,7 +6,7 @@ Going down forgets months and gifts: their tokens and periods stay as they are, 
 from alembic import op
 
 revision = "0006_offers"
-down_revision = "0004_incidents"
+down_revision = "0005_star_books"
 branch_labels = None
 depends_on = None
 

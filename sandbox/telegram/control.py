@@ -173,6 +173,8 @@ async def patch_bot(request: web.Request) -> web.Response:
     raw = await body_of(request)
     if "privacy" in raw:
         world.state.bot.privacy = bool(raw["privacy"])
+    if "affiliate_per_mille" in raw:
+        world.state.bot.affiliate_per_mille = min(max(int(raw["affiliate_per_mille"]), 0), 1000)
     for name in ("first_name", "username"):
         if name in raw:
             setattr(world.state.bot, name, str(raw[name]))

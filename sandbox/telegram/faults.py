@@ -10,6 +10,8 @@ from sandbox.telegram.state import Json
 BEFORE = frozenset({"delay", "http_500", "rate_limit", "refuse", "reset"})
 AFTER = frozenset({"drop_response", "malformed"})
 DELIVERY = frozenset({"duplicate", "reorder"})
+# By kind of update instead of a method: it is never queued.
+LOSS = frozenset({"lose"})
 FAULTS_MAX = 100
 
 
@@ -57,7 +59,7 @@ class Faults:
     def add(self, raw: Json) -> Fault:
         """Adds a rule from the control API's JSON; raises BadInput."""
         kind = raw.get("kind")
-        if kind not in BEFORE | AFTER | DELIVERY:
+        if kind not in BEFORE | AFTER | DELIVERY | LOSS:
             raise BadInput(f"unknown kind {kind!r}")
         if len(self.rules) >= FAULTS_MAX:
             raise BadInput(f"at most {FAULTS_MAX} faults")

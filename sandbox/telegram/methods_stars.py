@@ -5,7 +5,7 @@ from typing import Any
 
 from aiogram import methods as m
 
-from sandbox.telegram import chats, stars
+from sandbox.telegram import chats, star_list, stars
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.methods_change import QUERY_TOO_OLD
 from sandbox.telegram.methods_send import Handler, Uploads, inline_keyboard, reply_fields
@@ -119,7 +119,7 @@ def get_star_transactions(world: World, call: m.GetStarTransactions, _: Uploads)
 
 def get_my_star_balance(world: World, _call: m.GetMyStarBalance, _: Uploads) -> Json:
     """getMyStarBalance."""
-    return {"amount": world.state.bot.stars}
+    return star_list.balance(world)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sandbox.telegram import bot_api, control, control_persons, stars
+from sandbox.telegram import bot_api, control, control_persons, control_stars, stars
 from sandbox.telegram.limits import Rates
 from sandbox.telegram.world import World
 
@@ -31,6 +31,7 @@ def make_app(world: World) -> web.Application:
         app.router.add_route(method, "/bot{token}/{method}", bot_api.serve_method)
     app.router.add_get("/file/bot{token}/{path:.+}", bot_api.serve_file)
     control_persons.add_routes(app)
+    control_stars.add_routes(app)
     control.add_routes(app)
     app.router.add_get("/", _page_index)
     if PAGE.is_dir():

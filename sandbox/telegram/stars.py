@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from sandbox.telegram import chats
+from sandbox.telegram import chats, star_list
 from sandbox.telegram.errors import Impossible, Missing, bad_request
 from sandbox.telegram.state import Invoice, Json, Payment, Person, Stored, Subscription
 from sandbox.telegram.world import Checkout, World
@@ -11,7 +11,6 @@ from sandbox.telegram.world import Checkout, World
 CHECKOUT_S = 10.0
 DAY_S = 24 * 3600
 RENEWAL_TRIES_MAX = 3
-TRANSACTIONS_MAX = 100_000
 
 
 def invoice_of(world: World, raw: Json, person: Person) -> tuple[Invoice, Stored | None]:
@@ -103,8 +102,8 @@ def _charge(
     """Moves the Stars, writes the transaction and the successful_payment message."""
     charge_id = sub.id if sub is not None and first else _charge_id(world)
     person.stars -= amount
-    world.state.bot.stars += amount
     payment = Payment(charge_id, person.id, amount, payload, date, sub.id if sub is not None else None)
+    payment.affiliate_per_mille = world.state.bot.affiliate_per_mille
     world.state.payments[charge_id] = payment
     content: Json = {
         "currency": "XTR",
@@ -118,7 +117,7 @@ def _charge(
         content |= {"subscription_expiration_date": sub.expires_at, "is_recurring": True}
         if first:
             content["is_first_recurring"] = True
-    _transaction(world, payment, date, "source")
+    star_list.sale(world, payment, date, "source")
     stored = chats.post(world, person, person.user(), {"successful_payment": content, "date": date})
     world.updates.push("message", stored.body)
     world.events.publish("payment", person.id, payment=_payment_view(payment))
@@ -138,23 +137,6 @@ def subscription_view(sub: Subscription) -> Json:
 
 def _publish(world: World, sub: Subscription) -> None:
     world.events.publish("subscription", sub.person_id, subscription=subscription_view(sub))
-    world.changed()
-
-
-def _transaction(world: World, payment: Payment, date: int, side: str) -> None:
-    person = world.state.persons[payment.person_id]
-    partner: Json = {
-        "type": "user",
-        "transaction_type": "invoice_payment",
-        "user": person.user(),
-        "invoice_payload": payment.payload,
-    }
-    if payment.subscription_id is not None:
-        partner["subscription_period"] = world.state.subscriptions[payment.subscription_id].period_s
-    entry: Json = {"id": payment.charge_id, "amount": payment.amount, "date": date, side: partner}
-    world.state.transactions.append(entry)
-    if len(world.state.transactions) > TRANSACTIONS_MAX:
-        del world.state.transactions[0]
     world.changed()
 
 
@@ -249,15 +231,14 @@ def refund(world: World, person_id: int, charge_id: str) -> None:
     payment = world.state.payments.get(charge_id)
     if payment is None or payment.person_id != person_id:
         raise bad_request("CHARGE_ID_INVALID")
-    if payment.refunded:
+    if payment.refunded or payment.charged_back:
         raise bad_request("CHARGE_ALREADY_REFUNDED")
     if world.state.bot.stars < payment.amount:
         raise bad_request("BALANCE_TOO_LOW")
     person = world.state.persons[person_id]
     payment.refunded = True
-    world.state.bot.stars -= payment.amount
     person.stars += payment.amount
-    _transaction(world, payment, int(world.now()), "receiver")
+    star_list.sale(world, payment, int(world.now()), "receiver")
     content: Json = {
         "currency": "XTR",
         "total_amount": payment.amount,

@@ -140,6 +140,8 @@ class Payment:
     date: int
     subscription_id: str | None = None
     refunded: bool = False
+    charged_back: bool = False
+    affiliate_per_mille: int = 0
 
 
 @dataclass(slots=True)
@@ -186,6 +188,8 @@ class Bot:
     first_name: str = "Forma (sandbox)"
     privacy: bool = True
     stars: int = 0
+    nanostars: int = 0
+    affiliate_per_mille: int = 0
     commands: dict[str, list[Json]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     descriptions: dict[str, str] = field(default_factory=dict)

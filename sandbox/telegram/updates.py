@@ -8,6 +8,7 @@ from aiogram.types import Update
 
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.events import Events
+from sandbox.telegram.faults import LOSS, Faults
 from sandbox.telegram.state import Json, Pending, State
 
 UPDATES_KEPT_S = 24 * 3600
@@ -17,6 +18,8 @@ POLL_TIMEOUT_S_MAX = 50
 
 KINDS = frozenset(Update.model_fields) - {"update_id"}
 NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+# Messages that faults know by what they tell.
+SERVICE = ("successful_payment", "refunded_payment")
 CONFLICT_POLLERS = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
 CONFLICT_WEBHOOK = (
     "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
@@ -26,8 +29,16 @@ CONFLICT_WEBHOOK = (
 class Updates:
     """Pending updates of `state`. `now` is the sandbox's clock in unix seconds."""
 
-    def __init__(self, state: State, events: Events, now: Callable[[], float], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        events: Events,
+        now: Callable[[], float],
+        changed: Callable[[], None],
+        faults: Faults,
+    ) -> None:
         self.state, self._events, self.clock_now, self._changed = state, events, now, changed
+        self._faults = faults
         self.arrived = asyncio.Event()
         self._poll = 0
         self._closing = False
@@ -38,8 +49,8 @@ class Updates:
         return kind not in NOT_BY_DEFAULT if not allowed else kind in allowed
 
     def push(self, kind: str, content: Json) -> int | None:
-        """Queues an update and answers its id, or None where the bot did not ask for it."""
-        if not self.allows(kind):
+        """Queues an update and answers its id, or None where the bot did not ask for it, or a fault loses it."""
+        if not self.allows(kind) or self._loses(kind, content):
             return None
         state = self.state
         update_id = state.next_update_id
@@ -53,6 +64,13 @@ class Updates:
         self._changed()
         self._events.publish("update", update_id=update_id, kind=kind)
         return update_id
+
+    def _loses(self, kind: str, content: Json) -> bool:
+        if not self._faults.rules:
+            return False
+        name = next((service for service in SERVICE if service in content), kind)
+        chat = content.get("chat") or content.get("user") or content.get("from") or {}
+        return self._faults.strike(name, chat.get("id"), LOSS) is not None
 
     def expire(self) -> None:
         """Drops what nobody fetched for 24 h."""

@@ -88,7 +88,7 @@ class World:
         self.faults = Faults()
         self.calls = CallLog()
         self.limits = Limits(Rates(**_values(self.rates_at_start)))
-        self.updates = Updates(self.state, self.events, self.now, self.changed)
+        self.updates = Updates(self.state, self.events, self.now, self.changed, self.faults)
         self.webhook = WebhookDelivery(self.updates, self.faults)
         self.files = Files(self.state, data / "files" if data is not None else None)
         self.snapshot = Snapshot(self.state, data / "telegram.json") if data is not None else None
@@ -149,7 +149,7 @@ class World:
         fresh = State()
         for name in State.__dataclass_fields__.keys() - _KEPT:
             setattr(self.state, name, getattr(fresh, name))
-        self.state.bot.stars = 0
+        self.state.bot.stars = self.state.bot.nanostars = self.state.bot.affiliate_per_mille = 0
         for checkout in self.checkouts.values():
             checkout.answer.cancel()
         for kept in (self.drafts, self.stopped_drafts, self.actions, self.queries, self.checkouts):

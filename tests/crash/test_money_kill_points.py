@@ -107,8 +107,11 @@ async def one_run(forma: Stack, flow: Flow, before: Flow, process: str, number: 
     home = Path(forma.environment[KILL_DIR_ENV])
     killed_file(home, process).unlink(missing_ok=True)
     kill_file(home, process).write_text(str(number))
-    await flow(forma, person)
-    await forma.settled(timeout_s=60)
+    try:
+        await flow(forma, person)
+        await forma.settled(timeout_s=60)
+    except TimeoutError as error:
+        raise AssertionError(f"point {number}: {error}; open: {await forma.open_work()}\n{forma.tails()}") from None
     kill_file(home, process).unlink(missing_ok=True)
     where = killed_file(home, process).read_text() if killed_file(home, process).exists() else ""
     await forma.assert_sound()

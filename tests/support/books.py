@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from app.persons import persons
-from billing import balance, catalog, gifts, holds, invariants, once, orders, refunds, stars, subscriptions
+from billing import balance, catalog, debts, gifts, holds, invariants, once, orders, refunds, stars, subscriptions
 from billing.balance import Balance
 from billing.crediting import Credit
 from billing.gifts import Gift, Redeemed
@@ -178,6 +178,15 @@ class Books:
     async def refund(self, payment_id: int) -> Change | None:
         """The whole way of a refund that goes well."""
         return await self.confirm((await self.request(payment_id)).id)
+
+    async def charge_back(self, payment_id: int) -> refunds.Confirmed | None:
+        """The payer takes the money back without us."""
+        async with self.db.transaction() as tx:
+            return await refunds.charge_back(tx, payment_id=payment_id, reason="test", now=self.now)
+
+    async def owed(self, person_id: int) -> int:
+        async with self.db.read() as connection:
+            return await debts.owed(connection, person_id=person_id)
 
     async def place(self, person_id: int, turn: int, least: int, most: int) -> holds.Hold:
         async with self.db.transaction() as tx:
