@@ -7,11 +7,13 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import free_access
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
 from billing import payments, refunds, stars, subscriptions
 from billing.crediting import Credit
+from billing.house_access import HOUSE
 from billing.subscriptions import Change, StarsState, Subscription
 from kit import audit, ids, outbox
 
@@ -71,6 +73,8 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
     renewal = credit.subscription_id is not None and not credit.first
     notice = "paid-pack" if credit.subscription_id is None else "renewed" if renewal else "paid-subscription"
     await _notice(tx, person.id, notice, args, key, now)
+    if credit.bonus:
+        await _notice(tx, person.id, "promo-bonus", {"tokens": credit.bonus}, key, now)
     operator = {"stars": credit.amount, "plan": credit.titles, "what": credit.titles, "id": person.id}
     await alert(
         app,
@@ -186,6 +190,9 @@ async def tell_change(app: App, tx: AsyncConnection, change: Change, *, now: dat
         await tell_failed(app, tx, change.subscription, now=now)
         return
     subscription = change.subscription
+    if subscription.provider == HOUSE:
+        await free_access.tell_ended(tx, change, now=now)
+        return
     notice = {"cancel_scheduled": "cancelled", "active": "resumed", "expired": "expired"}.get(change.after)
     args = _args_of(subscription)
     key = f"subscription:{subscription.id}:{change.after}:{args['until']}:{now:%Y%m%d%H%M%S}"

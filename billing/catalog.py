@@ -20,7 +20,7 @@ from billing.plans_file import PlansFile
 from billing.tables import plan_versions, plans
 from kit.errors import Misconfigured
 
-Kind = Literal["free", "subscription", "pack"]
+Kind = Literal["free", "subscription", "pack", "trial"]
 
 # Telegram's own limits: price of a subscription in Stars, price of an invoice in Stars, title of an invoice.
 SUBSCRIPTION_STARS_MAX: Final = 10_000
@@ -28,6 +28,7 @@ INVOICE_STARS_MAX: Final = 100_000
 TITLE_LENGTH_MAX: Final = 32
 LANGUAGES: Final = ("ru", "en")
 PLANS_MAX: Final = 32
+TRIAL_DAYS_MAX: Final = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Terms:
     price_xtr: int | None
     price_rub: int | None
     period_months: int | None
+    period_days: int | None
     tokens: int
     tokens_days: int | None
     tokens_roll_over: bool
@@ -56,12 +58,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan as it is sold now."""
+    """A plan as it is sold now. `of`: the subscription that a trial lets somebody try."""
 
     id: str
     kind: Kind
     titles: dict[str, str]
     terms: Terms
+    of: str | None = None
 
     def price(self, currency: str) -> int | None:
         """Return the price in "XTR" (Stars) or "RUB" (kopecks), None when it is not sold for it."""
@@ -82,6 +85,11 @@ class Catalog:
     def free(self) -> Plan:
         return next(plan for plan in self.plans if plan.kind == "free")
 
+    @property
+    def trial(self) -> Plan | None:
+        """The trial, None if none is offered."""
+        return next((plan for plan in self.plans if plan.kind == "trial"), None)
+
     def on_sale(self, currency: str) -> tuple[Plan, ...]:
         """Return what can be bought for a currency, in the order of the file."""
         return tuple(plan for plan in self.plans if plan.price(currency) is not None)
@@ -89,7 +97,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    kinds: str  # initials of the kinds that may have it: f, s, p; upper case where it must stand
+    kinds: str  # initials of the kinds that may have it: f, s, p, t; upper case where it must stand
     least: int = 0
     most: int = TOKENS_MAX
 
@@ -98,22 +106,23 @@ _MINUTE_MAX, _DAYS_MAX, _SLOTS_MAX, _CONTEXT_MAX = 10_000, 3_660, 1_000, 10_000_
 _NUMBERS: Final = {
     "stars": _Field("sp", 1, INVOICE_STARS_MAX),
     "roubles": _Field("sp", 1, MONEY_MAX // 100),
-    "tokens": _Field("SP", 1),
+    "tokens": _Field("SPT", 1),
     "tokens_days": _Field("P", 1, _DAYS_MAX),
-    "daily_tokens": _Field("fs"),
+    "days": _Field("T", 1, TRIAL_DAYS_MAX),
+    "daily_tokens": _Field("fst"),
     "welcome_tokens": _Field("f"),
     "welcome_days": _Field("f", 1, _DAYS_MAX),
-    "requests_per_minute": _Field("FS", 1, _MINUTE_MAX),
-    "tokens_per_minute": _Field("fs"),
-    "tokens_per_day": _Field("fs"),
-    "in_flight": _Field("FS", 1, _SLOTS_MAX),
-    "queued": _Field("FS", 1, _SLOTS_MAX),
-    "context_tokens": _Field("FS", 1_000, _CONTEXT_MAX),
-    "answer_tokens": _Field("FS", 100, _CONTEXT_MAX),
-    "photos_per_day": _Field("fs", 0, _MINUTE_MAX),
-    "weight": _Field("FS", 1, 100),
+    "requests_per_minute": _Field("FST", 1, _MINUTE_MAX),
+    "tokens_per_minute": _Field("fst"),
+    "tokens_per_day": _Field("fst"),
+    "in_flight": _Field("FST", 1, _SLOTS_MAX),
+    "queued": _Field("FST", 1, _SLOTS_MAX),
+    "context_tokens": _Field("FST", 1_000, _CONTEXT_MAX),
+    "answer_tokens": _Field("FST", 100, _CONTEXT_MAX),
+    "photos_per_day": _Field("fst", 0, _MINUTE_MAX),
+    "weight": _Field("FST", 1, 100),
 }
-_KNOWN: Final = ("kind", "title", "tokens_roll_over", *_NUMBERS)
+_KNOWN: Final = ("kind", "title", "tokens_roll_over", "of", *_NUMBERS)
 
 
 def load(path: Path) -> Catalog:
@@ -139,6 +148,7 @@ def parse(text: str, name: str = "plans.toml") -> Catalog:
     if len(free) != 1:
         where = free[1] if free else ""
         raise file.mistake(where, "kind", f'exactly one plan must have kind = "free", not {len(free)}')
+    _check_trial(file, found)
     if len(found) > PLANS_MAX:
         raise file.mistake(found[PLANS_MAX].id, "", f"at most {PLANS_MAX} plans")
     return Catalog(found)
@@ -155,21 +165,23 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise file.mistake(plan_id, key, f"unknown setting {key!r}{hint}")
     kind = body.get("kind")
-    if kind not in ("free", "subscription", "pack"):
-        raise file.mistake(plan_id, "kind", 'kind must be "free", "subscription" or "pack"')
+    if kind not in ("free", "subscription", "pack", "trial"):
+        raise file.mistake(plan_id, "kind", 'kind must be "free", "subscription", "pack" or "trial"')
     titles = _titles(file, plan_id, body.get("title"))
     numbers = {key: _number(file, plan_id, kind, key, body.get(key)) for key in _NUMBERS}
     roll_over = body.get("tokens_roll_over", False)
     if not isinstance(roll_over, bool) or (roll_over and kind != "subscription"):
         raise file.mistake(plan_id, "tokens_roll_over", "tokens_roll_over is true or false, for subscriptions only")
     stars, roubles = numbers.pop("stars"), numbers.pop("roubles")
-    if kind != "free" and stars is None and roubles is None:
+    if kind not in ("free", "trial") and stars is None and roubles is None:
         raise file.mistake(plan_id, "", "has no price: give stars, roubles or both")
     if kind == "subscription" and stars is not None and stars > SUBSCRIPTION_STARS_MAX:
         raise file.mistake(plan_id, "stars", f"Telegram allows at most {SUBSCRIPTION_STARS_MAX} Stars a subscription")
     if numbers["welcome_tokens"] and not numbers["welcome_days"]:
         raise file.mistake(plan_id, "welcome_tokens", "welcome_tokens need welcome_days")
-    tokens_days = numbers.pop("tokens_days")
+    if not isinstance(body.get("of"), str if kind == "trial" else type(None)):
+        raise file.mistake(plan_id, "of", 'of = "…" names the subscription that a trial is of, for trials only')
+    tokens_days, days = numbers.pop("tokens_days"), numbers.pop("days")
     return Plan(
         id=plan_id,
         kind=kind,
@@ -178,11 +190,23 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
             price_xtr=stars,
             price_rub=None if roubles is None else roubles * 100,
             period_months=1 if kind == "subscription" else None,
+            period_days=days,
             tokens_days=tokens_days,
             tokens_roll_over=roll_over,
             **{key: value or 0 for key, value in numbers.items()},
         ),
+        of=body.get("of"),
     )
+
+
+def _check_trial(file: PlansFile, found: tuple[Plan, ...]) -> None:
+    trials = [plan for plan in found if plan.kind == "trial"]
+    if len(trials) > 1:
+        raise file.mistake(trials[1].id, "kind", 'at most one plan may have kind = "trial"')
+    subscriptions = {plan.id for plan in found if plan.kind == "subscription"}
+    for plan in trials:
+        if plan.of not in subscriptions:
+            raise file.mistake(plan.id, "of", f"{plan.of!r} is no subscription of this file")
 
 
 def _titles(file: PlansFile, plan_id: str, value: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import ledger, lots, orders
+from billing import discounts, ledger, lots, orders
 from billing.orders import Order
 from billing.payments import REFUND_DUE, Reason
 from billing.tables import payments
@@ -25,6 +25,7 @@ class Credit:
 
     outcome "repeated": recorded before, with what it brought then. `reason`: why it stands in quarantine;
     `refund_due`: the caller refunds it without asking. `first`: it began a subscription rather than renewing one.
+    `bonus`: tokens on top, by a promo code.
     `cancel_charges`: first charges of subscriptions whose renewal the caller stops at the provider.
     """
 
@@ -40,6 +41,7 @@ class Credit:
     first: bool = False
     reason: str | None = None
     refund_due: bool = False
+    bonus: int = 0
     cancel_charges: tuple[str, ...] = ()
 
 
@@ -57,8 +59,8 @@ async def one_off(tx: AsyncConnection, paid: Paid, order: Order, *, now: datetim
     """Credit what was bought once."""
     await orders.mark_paid(tx, order, now=now)
     until = None if order.tokens_days is None else now + timedelta(days=order.tokens_days)
-    await _grant(tx, paid, order, "pack", until, now)
-    return _credited(paid, order, until)
+    bonus = await _grant(tx, paid, order, "pack", until, now)
+    return _credited(paid, order, until, bonus=bonus)
 
 
 async def period(
@@ -69,8 +71,8 @@ async def period(
     await tx.execute(
         sa.update(payments).where(payments.c.id == paid.payment_id).values(subscription_id=subscription_id)
     )
-    await _grant(tx, paid, order, "plan", until + ROLL_OVER if order.tokens_roll_over else until, now)
-    return _credited(paid, order, until, subscription_id=subscription_id, first=first)
+    bonus = await _grant(tx, paid, order, "plan", until + ROLL_OVER if order.tokens_roll_over else until, now)
+    return _credited(paid, order, until, subscription_id=subscription_id, first=first, bonus=bonus)
 
 
 async def quarantine(
@@ -107,7 +109,8 @@ async def quarantine(
 
 async def _grant(
     tx: AsyncConnection, paid: Paid, order: Order, kind: lots.Kind, until: datetime | None, now: datetime
-) -> None:
+) -> int:
+    """Grant what the order says, and what a promo code brings on top; return how many tokens that is."""
     await lots.purchase(
         tx,
         person_id=order.person_id,
@@ -120,10 +123,19 @@ async def _grant(
         expires_at=until,
         now=now,
     )
+    return await discounts.spend(
+        tx, order_id=order.id, person_id=order.person_id, payment_id=paid.payment_id, until=until, now=now
+    )
 
 
 def _credited(
-    paid: Paid, order: Order, until: datetime | None, *, subscription_id: int | None = None, first: bool = False
+    paid: Paid,
+    order: Order,
+    until: datetime | None,
+    *,
+    subscription_id: int | None = None,
+    first: bool = False,
+    bonus: int = 0,
 ) -> Credit:
     return Credit(
         "credited",
@@ -136,4 +148,5 @@ def _credited(
         until=until,
         subscription_id=subscription_id,
         first=first,
+        bonus=bonus,
     )

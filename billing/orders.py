@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import subscriptions
+from billing import discounts, subscriptions
 from billing.tables import orders, plan_versions, plans
 from kit import ids
 from kit.errors import Rejected
@@ -110,18 +110,35 @@ async def open(  # noqa: A001 - the field's word
 ) -> Order:
     """Return the person's open order of a product, made now or re-used when its terms are still the product's.
 
-    Raises NotForSale, and SecondSubscription when the person has one that renews.
+    A percentage that the person holds is frozen with it. Raises NotForSale, and SecondSubscription when the person has
+    one that renews.
     """
     product = await _product(tx, product_id, currency)
     if product.kind == "subscription":
         await _refuse_second(tx, person_id)
+    off = await discounts.applied(
+        tx,
+        person_id=person_id,
+        plan_id=product_id,
+        kind=product.kind,
+        price=product.price,
+        tokens=product.tokens,
+        now=now,
+    )
+    amount = off.amount if off else product.price
+    expires_at = min(now + ORDER_LIFE, off.expires_at) if off else now + ORDER_LIFE
     same = (orders.c.person_id == person_id, orders.c.plan_id == product_id, orders.c.status == "open")
     earlier = (await tx.execute(sa.select(orders).where(*same).with_for_update(key_share=True))).one_or_none()
-    if earlier and (earlier.plan_version_id, earlier.currency) == (product.version_id, currency):
-        await tx.execute(
-            sa.update(orders).where(orders.c.id == earlier.id).values(expires_at=now + ORDER_LIFE, updated_at=now)
-        )
-        return await _one(tx, earlier.id)
+    if earlier and (earlier.plan_version_id, earlier.currency, earlier.amount) == (
+        product.version_id,
+        currency,
+        amount,
+    ):
+        before = await discounts.of_order(tx, earlier.id)
+        if (before.redemption_id if before else None) == (off.redemption_id if off else None):
+            values = {"expires_at": expires_at, "updated_at": now}
+            await tx.execute(sa.update(orders).where(orders.c.id == earlier.id).values(values))
+            return await _one(tx, earlier.id)
     if earlier:
         await _set_status(tx, earlier.id, "canceled", now)
     order_id = (
@@ -133,11 +150,11 @@ async def open(  # noqa: A001 - the field's word
                 plan_version_id=product.version_id,
                 kind=product.kind,
                 currency=currency,
-                amount=product.price,
+                amount=amount,
                 tokens=product.tokens,
                 payload=PAYLOAD_PREFIX + ids.token(18),
                 status="open",
-                expires_at=now + ORDER_LIFE,
+                expires_at=expires_at,
                 created_at=now,
                 updated_at=now,
             )
@@ -147,6 +164,8 @@ async def open(  # noqa: A001 - the field's word
     ).scalar_one_or_none()
     if order_id is None:  # two presses at once: the other one's order serves both
         order_id = (await tx.execute(sa.select(orders.c.id).where(*same))).scalar_one()
+    elif off:
+        await discounts.attach(tx, order_id, off, now=now)
     return await _one(tx, order_id)
 
 

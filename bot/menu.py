@@ -17,6 +17,8 @@ def commands(say: Words) -> list[BotCommand]:
         "plans": say.say("command-plans"),
         "buy": say.say("command-buy"),
         "subscription": say.say("command-subscription"),
+        "promo": say.say("command-promo"),
+        "invite": say.say("command-invite"),
         "settings": say.say("command-settings"),
         "language": say.say("command-language"),
         "help": say.say("command-help"),
@@ -34,6 +36,7 @@ def admin_commands(say: Words) -> list[BotCommand]:
         "stats": say.say("command-stats"),
         "user": say.say("command-user"),
         "grant": say.say("command-grant"),
+        "promo": say.say("command-promo-admin"),
         "queue": say.say("command-queue"),
         "health": say.say("command-health"),
     }

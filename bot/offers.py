@@ -7,6 +7,7 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from billing.balance import Balance
 from billing.catalog import Catalog, Plan
 from billing.crediting import Credit
+from billing.house_access import HOUSE
 from billing.orders import Order
 from bot import keyboards
 from bot.notices import after_failed_charge
@@ -131,6 +132,9 @@ def subscription(say: Words, held: Balance) -> tuple[str, InlineKeyboardMarkup]:
                 "subscription-active", plan=title, until=mine.until, stars=mine.amount, tokens=held.available
             )
             button = keyboards.press(say.say("button-subscription-cancel"), "cancel", mine.id)
+        case "cancel_scheduled" if mine.provider == HOUSE:
+            text = say.say("subscription-granted", plan=title, until=mine.until, tokens=held.available)
+            button = plans_button(say)
         case "cancel_scheduled":
             text = say.say("subscription-cancelled", plan=title, until=mine.until, tokens=held.available)
             button = keyboards.press(say.say("button-subscription-resume"), "resume", mine.id)

@@ -25,6 +25,10 @@ TOLD_LATER = (
     "renewed",
     "refunded",
     "grant-received",
+    "granted-begun",
+    "invite-rewarded",
+    "invite-welcome",
+    "promo-bonus",
 )
 
 

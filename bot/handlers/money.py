@@ -22,7 +22,7 @@ from billing.balance import Balance
 from billing.catalog import Plan
 from billing.orders import Order
 from billing.subscriptions import StarsState, Subscription
-from bot import keyboards, offers
+from bot import keyboards, offers, promotions
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers.commands import refund_rule
@@ -69,12 +69,14 @@ async def _balance(ctx: Context) -> Balance:
 async def plans(message: Message, ctx: Context) -> None:
     """Compare what there is, one button a plan."""
     held = await _balance(ctx)
-    ctx.reply(*offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx)))
+    shown = offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))
+    ctx.reply(*await promotions.beside_plans(ctx, *shown))
 
 
 async def plans_button(query: CallbackQuery, ctx: Context) -> None:
     held = await _balance(ctx)
-    ctx.reply(*offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx)))
+    shown = offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))
+    ctx.reply(*await promotions.beside_plans(ctx, *shown))
     await answer(ctx, query)
 
 
@@ -85,7 +87,8 @@ async def show_balance(message: Message, ctx: Context) -> None:
 
 async def show_subscription(message: Message, ctx: Context) -> None:
     held = await _balance(ctx)
-    ctx.reply(*offers.subscription(ctx.words, held))
+    text, keyboard = offers.subscription(ctx.words, held)
+    ctx.reply(await promotions.below_subscription(ctx, text), keyboard)
 
 
 async def stars_where(query: CallbackQuery, ctx: Context) -> None:
@@ -116,6 +119,7 @@ async def buy(query: CallbackQuery, ctx: Context) -> None:
     )
     await ctx.room.sheets.remember(order.id, ctx.chat_id, query.message.message_id)
     text, keyboard = offers.payment(ctx.words, order, link, refund_rule(ctx))
+    text = await promotions.on_sheet(ctx, order, text)
     ctx.send(
         EditMessageText(chat_id=ctx.chat_id, message_id=query.message.message_id, text=text, reply_markup=keyboard),
         kind=outbox.CALL,

@@ -16,6 +16,7 @@ balance-lot = • { $kind ->
     [subscription] по подписке
     [pack] пакет
     [grant] от Forma
+    [promo] по промокоду
     [courtesy] за наш счёт
    *[other] прочее
 }: { $tokens }, до { DATE($until) }
@@ -47,7 +48,7 @@ subscription-cancelled =
     { $plan }: до { DAY($until) }. Больше не спишем.
     Осталось { TOKENS($tokens) }.
 subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { STARS($stars) }.
-subscription-trialing = { $plan }: пробный период до { DAY($until) }. Сам он ничего не спишет.
+subscription-trialing = { $plan }: до { DAY($until) }. Пробный период сам закончится и ничего не спишет.
 
 button-subscription-cancel = Отменить подписку
 button-cancel-confirm = Да, отменить
