@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from app import books, offer_schedule, purchase, renewals
+from app import books, free_access, invitations, offer_schedule, purchase, renewals
 from app.context import App
-from billing import lots, orders, refunds, subscriptions
+from billing import discounts, lots, orders, refunds, subscriptions
 from kit import inbox, outbox
 
 # Persons hear of a charge so long before it.
@@ -19,7 +19,10 @@ PURGE_MAX = 5_000
 
 
 async def minute(app: App) -> None:
-    """End subscriptions and lots that are due; tell of plans that ended, charges that failed, charges to come."""
+    """End subscriptions and lots that are due; tell of plans that ended, charges that failed, charges to come.
+
+    Days given begin where nothing is in their way any more, and invitations are rewarded.
+    """
     now = app.clock.now()
     await offer_schedule.minute(app)  # before what ends, so that a last month is not missed
     async with app.db.transaction() as tx:
@@ -35,7 +38,11 @@ async def minute(app: App) -> None:
     async with app.db.transaction() as tx:
         await orders.expire_due(tx, now=now, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
+        await discounts.release_due(tx, now=now, limit=BATCH_MAX)
+    async with app.db.transaction() as tx:
         await lots.expire_due(tx, now=now, limit=BATCH_MAX)
+    await free_access.minute(app, now=now, limit=BATCH_MAX)
+    await invitations.reward_due(app, now=now, limit=BATCH_MAX)
 
 
 async def hour(app: App) -> None:

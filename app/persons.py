@@ -114,6 +114,12 @@ async def find(connection: AsyncConnection, *, person_id: int | None = None, use
     )
 
 
+async def source_of(connection: AsyncConnection, person_id: int) -> str | None:
+    """Return the deep link payload by which a person first started the bot."""
+    source: str | None = await connection.scalar(sa.select(persons.c.source).where(persons.c.id == person_id))
+    return source
+
+
 async def set_blocked(tx: AsyncConnection, person_id: int, *, blocked: bool, now: datetime) -> None:
     """Remember that the person blocked (or unblocked) the bot."""
     await tx.execute(sa.update(persons).where(persons.c.id == person_id).values(blocked_at=now if blocked else None))

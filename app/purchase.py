@@ -7,12 +7,13 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import gift_notices
+from app import free_access, gift_notices
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
 from billing import debts, entitlements, gifts, payments, refunds, stars, subscriptions
 from billing.crediting import Credit
+from billing.house_access import HOUSE
 from billing.once import Granted
 from billing.subscriptions import Change, StarsState, Subscription
 from kit import audit, ids, outbox
@@ -85,6 +86,8 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
     else:
         notice = "paid-pack" if credit.subscription_id is None else "renewed" if renewal else "paid-subscription"
         await _notice(tx, person.id, notice, args, key, now)
+    if credit.bonus:
+        await _notice(tx, person.id, "promo-bonus", {"tokens": credit.bonus}, key, now)
     if credit.replaced is not None:
         await _notice(tx, person.id, "plan-changed", _args_of(credit.replaced), key, now)
     operator = {"stars": credit.amount, "plan": credit.titles, "what": credit.titles, "id": person.id}
@@ -206,6 +209,9 @@ async def tell_change(app: App, tx: AsyncConnection, change: Change, *, now: dat
         await tell_failed(app, tx, change.subscription, now=now)
         return
     subscription = change.subscription
+    if subscription.provider == HOUSE:
+        await free_access.tell_ended(tx, change, now=now)
+        return
     notice = {"cancel_scheduled": "cancelled", "active": "resumed", "expired": "expired"}.get(change.after)
     args = _args_of(subscription)
     key = f"subscription:{subscription.id}:{change.after}:{args['until']}:{now:%Y%m%d%H%M%S}"

@@ -12,6 +12,7 @@ from app.persons import Person
 
 TURNS_SHOWN = 5
 PAYMENTS_SHOWN = 5
+SOURCES_SHOWN = 10
 QUERY_CHARS_MAX = 64
 ID_DIGITS_MAX = 18
 
@@ -170,12 +171,43 @@ async def subscribers(connection: AsyncConnection) -> Subscribers:
     row = await connection.execute(
         sa.text(
             """
-            SELECT count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'cancel_scheduled'),
+            SELECT count(*) FILTER (WHERE status = 'active'),
+                   count(*) FILTER (WHERE status = 'cancel_scheduled' AND provider <> 'house'),
                    count(*) FILTER (WHERE status = 'past_due') FROM subscriptions
             """
         )
     )
     return Subscribers(*row.one())
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A link that brought people: src_NAME by its name, all of ref_, promo_ and gift_ as "ref", …; "" without one."""
+
+    name: str
+    persons: int
+    paying: int
+
+
+async def sources(connection: AsyncConnection, *, hours: int, now: datetime) -> list[Source]:
+    """Return where the newcomers of the last `hours` came from, the most frequent first; empty when no link is used.
+
+    A person's first start counts. What a link's name may not be is counted with those who came without one.
+    """
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT coalesce(substring(source FROM '^src_([A-Za-z0-9_-]+)$'),
+                            substring(source FROM '^(ref|promo|gift)_[A-Za-z0-9_-]+$'), '') AS name,
+                   count(*), count(*) FILTER (WHERE EXISTS (
+                       SELECT FROM payments m WHERE m.payer_id = persons.id AND m.status = 'succeeded'))
+            FROM persons WHERE created_at > :since GROUP BY name ORDER BY count(*) DESC, name LIMIT :most
+            """
+        ),
+        {"since": now - timedelta(hours=hours), "most": SOURCES_SHOWN},
+    )
+    found = [Source(*row) for row in rows]
+    return found if any(one.name for one in found) else []
 
 
 async def plans_held(connection: AsyncConnection, *, now: datetime) -> list[tuple[dict[str, str], int]]:

@@ -1,7 +1,7 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
 from app import admin_requests, incidents, persons
-from billing import renewal_stops, star_reconciliation, star_transactions, tables
+from billing import growth_tables, renewal_stops, star_reconciliation, star_transactions, tables
 from inference import dialogs, turns
 from kit import audit, chats, inbox, outbox, stamp
 
@@ -10,6 +10,7 @@ __all__ = [
     "audit",
     "chats",
     "dialogs",
+    "growth_tables",
     "inbox",
     "incidents",
     "outbox",

@@ -20,7 +20,7 @@ from billing.plans_file import PlansFile
 from billing.tables import plan_versions, plans
 from kit.errors import Misconfigured
 
-Kind = Literal["free", "subscription", "pack", "once"]
+Kind = Literal["free", "subscription", "pack", "once", "trial"]
 
 # Telegram's own limits: price of a subscription in Stars, price of an invoice in Stars, title of an invoice.
 SUBSCRIPTION_STARS_MAX: Final = 10_000
@@ -30,6 +30,7 @@ LANGUAGES: Final = ("ru", "en")
 PLANS_MAX: Final = 32
 # The longest time that is sold at once.
 MONTHS_MAX: Final = 36
+TRIAL_DAYS_MAX: Final = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Terms:
     price_xtr: int | None
     price_rub: int | None
     period_months: int | None
+    period_days: int | None
     tokens: int
     tokens_days: int | None
     tokens_roll_over: bool
@@ -58,7 +60,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan as it is sold now. `of`: the subscription whose terms a plan of kind "once" has."""
+    """A plan as it is sold now. `of`: the subscription that it is of, for the kinds "once" and "trial".
+
+    What is bought once has that subscription's terms; a trial has terms of its own.
+    """
 
     id: str
     kind: Kind
@@ -85,6 +90,11 @@ class Catalog:
     def free(self) -> Plan:
         return next(plan for plan in self.plans if plan.kind == "free")
 
+    @property
+    def trial(self) -> Plan | None:
+        """The trial, None if none is offered."""
+        return next((plan for plan in self.plans if plan.kind == "trial"), None)
+
     def on_sale(self, currency: str) -> tuple[Plan, ...]:
         """Return what can be bought for a currency, in the order of the file."""
         return tuple(plan for plan in self.plans if plan.price(currency) is not None)
@@ -92,7 +102,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    kinds: str  # initials of the kinds that may have it: f, s, p, o; upper case where it must stand
+    kinds: str  # initials of the kinds that may have it: f, s, p, o, t; upper case where it must stand
     least: int = 0
     most: int = TOKENS_MAX
 
@@ -102,20 +112,21 @@ _NUMBERS: Final = {
     "stars": _Field("spo", 1, INVOICE_STARS_MAX),
     "roubles": _Field("spo", 1, MONEY_MAX // 100),
     "months": _Field("O", 1, MONTHS_MAX),
-    "tokens": _Field("SP", 1),
+    "tokens": _Field("SPT", 1),
     "tokens_days": _Field("P", 1, _DAYS_MAX),
-    "daily_tokens": _Field("fs"),
+    "days": _Field("T", 1, TRIAL_DAYS_MAX),
+    "daily_tokens": _Field("fst"),
     "welcome_tokens": _Field("f"),
     "welcome_days": _Field("f", 1, _DAYS_MAX),
-    "requests_per_minute": _Field("FS", 1, _MINUTE_MAX),
-    "tokens_per_minute": _Field("fs"),
-    "tokens_per_day": _Field("fs"),
-    "in_flight": _Field("FS", 1, _SLOTS_MAX),
-    "queued": _Field("FS", 1, _SLOTS_MAX),
-    "context_tokens": _Field("FS", 1_000, _CONTEXT_MAX),
-    "answer_tokens": _Field("FS", 100, _CONTEXT_MAX),
-    "photos_per_day": _Field("fs", 0, _MINUTE_MAX),
-    "weight": _Field("FS", 1, 100),
+    "requests_per_minute": _Field("FST", 1, _MINUTE_MAX),
+    "tokens_per_minute": _Field("fst"),
+    "tokens_per_day": _Field("fst"),
+    "in_flight": _Field("FST", 1, _SLOTS_MAX),
+    "queued": _Field("FST", 1, _SLOTS_MAX),
+    "context_tokens": _Field("FST", 1_000, _CONTEXT_MAX),
+    "answer_tokens": _Field("FST", 100, _CONTEXT_MAX),
+    "photos_per_day": _Field("fst", 0, _MINUTE_MAX),
+    "weight": _Field("FST", 1, 100),
 }
 _KNOWN: Final = ("kind", "title", "of", "tokens_roll_over", *_NUMBERS)
 
@@ -144,6 +155,7 @@ def parse(text: str, name: str = "plans.toml") -> Catalog:
     if len(free) != 1:
         where = free[1] if free else ""
         raise file.mistake(where, "kind", f'exactly one plan must have kind = "free", not {len(free)}')
+    _check_one_trial(file, found)
     if len(found) > PLANS_MAX:
         raise file.mistake(found[PLANS_MAX].id, "", f"at most {PLANS_MAX} plans")
     return Catalog(found)
@@ -160,23 +172,23 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise file.mistake(plan_id, key, f"unknown setting {key!r}{hint}")
     kind = body.get("kind")
-    if kind not in ("free", "subscription", "pack", "once"):
-        raise file.mistake(plan_id, "kind", 'kind must be "free", "subscription", "pack" or "once"')
+    if kind not in ("free", "subscription", "pack", "once", "trial"):
+        raise file.mistake(plan_id, "kind", 'kind must be "free", "subscription", "pack", "once" or "trial"')
     titles = _titles(file, plan_id, body.get("title"))
     numbers = {key: _number(file, plan_id, kind, key, body.get(key)) for key in _NUMBERS}
     roll_over = body.get("tokens_roll_over", False)
     if not isinstance(roll_over, bool) or (roll_over and kind != "subscription"):
         raise file.mistake(plan_id, "tokens_roll_over", "tokens_roll_over is true or false, for subscriptions only")
     stars, roubles = numbers.pop("stars"), numbers.pop("roubles")
-    if kind != "free" and stars is None and roubles is None:
+    if kind not in ("free", "trial") and stars is None and roubles is None:
         raise file.mistake(plan_id, "", "has no price: give stars, roubles or both")
     if kind == "subscription" and stars is not None and stars > SUBSCRIPTION_STARS_MAX:
         raise file.mistake(plan_id, "stars", f"Telegram allows at most {SUBSCRIPTION_STARS_MAX} Stars a subscription")
     if numbers["welcome_tokens"] and not numbers["welcome_days"]:
         raise file.mistake(plan_id, "welcome_tokens", "welcome_tokens need welcome_days")
-    if (kind == "once") != ("of" in body):
-        raise file.mistake(plan_id, "of", 'a plan of kind "once", and no other, says of = "…": whose time it is')
-    tokens_days, months = numbers.pop("tokens_days"), numbers.pop("months")
+    if (kind in ("once", "trial")) != ("of" in body):
+        raise file.mistake(plan_id, "of", 'plans of kind "once" and "trial", and no others, say of = "…": of what')
+    tokens_days, months, days = numbers.pop("tokens_days"), numbers.pop("months"), numbers.pop("days")
     return Plan(
         id=plan_id,
         kind=kind,
@@ -185,6 +197,7 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
             price_xtr=stars,
             price_rub=None if roubles is None else roubles * 100,
             period_months=1 if kind == "subscription" else months,
+            period_days=days,
             tokens_days=tokens_days,
             tokens_roll_over=roll_over,
             **{key: value or 0 for key, value in numbers.items()},
@@ -194,15 +207,26 @@ def _plan(file: PlansFile, plan_id: str, body: Any) -> Plan:
 
 
 def _of_another(file: PlansFile, plan: Plan, every: list[Plan]) -> Plan:
-    """Return a plan of kind "once" with the terms of the subscription that it is of; any other plan as it is."""
-    if plan.kind != "once":
+    """Return a plan of kind "once" with the terms of the subscription that it is of; any other plan as it is.
+
+    Raises Misconfigured where that is no subscription of the file.
+    """
+    if plan.of is None:
         return plan
     whose = next((other for other in every if other.id == plan.of), None)
     if whose is None or whose.kind != "subscription":
         raise file.mistake(plan.id, "of", f"{plan.of!r} is no subscription of this file")
+    if plan.kind != "once":
+        return plan
     own = plan.terms
     terms = replace(whose.terms, price_xtr=own.price_xtr, price_rub=own.price_rub, period_months=own.period_months)
     return replace(plan, terms=terms)
+
+
+def _check_one_trial(file: PlansFile, found: tuple[Plan, ...]) -> None:
+    trials = [plan for plan in found if plan.kind == "trial"]
+    if len(trials) > 1:
+        raise file.mistake(trials[1].id, "kind", 'at most one plan may have kind = "trial"')
 
 
 def _titles(file: PlansFile, plan_id: str, value: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import changes, gifts, ledger, lots, once, orders
+from billing import changes, discounts, gifts, ledger, lots, once, orders
 from billing.gifts import Gift
 from billing.lots import ROLL_OVER
 from billing.orders import Order
@@ -25,6 +25,7 @@ class Credit:
 
     outcome "repeated": recorded before, with what it brought then. `reason`: why it stands in quarantine;
     `refund_due`: the caller refunds it without asking. `first`: it began a subscription rather than renewing one.
+    `bonus`: tokens on top, by a promo code.
     `cancel_charges`: first charges of subscriptions whose renewal the caller stops at the provider.
     kind "once": time that does not renew, from `starts_at`. `gift`: for somebody else, who has nothing of it yet.
     `replaced`: the subscription in whose place this one was bought.
@@ -42,6 +43,7 @@ class Credit:
     first: bool = False
     reason: str | None = None
     refund_due: bool = False
+    bonus: int = 0
     cancel_charges: tuple[str, ...] = ()
     kind: str | None = None
     starts_at: datetime | None = None
@@ -82,8 +84,8 @@ async def one_off(tx: AsyncConnection, paid: Paid, order: Order, *, now: datetim
         credit = _credited(paid, order, begun.ends_at, subscription_id=begun.subscription.id, first=True)
         return replace(credit, starts_at=begun.starts_at)
     until = None if order.tokens_days is None else now + timedelta(days=order.tokens_days)
-    await _grant(tx, paid, order, "pack", until, now)
-    return _credited(paid, order, until)
+    bonus = await _grant(tx, paid, order, "pack", until, now)
+    return _credited(paid, order, until, bonus=bonus)
 
 
 async def period(
@@ -94,8 +96,8 @@ async def period(
     await tx.execute(
         sa.update(payments).where(payments.c.id == paid.payment_id).values(subscription_id=subscription_id)
     )
-    await _grant(tx, paid, order, "plan", until + ROLL_OVER if order.tokens_roll_over else until, now)
-    credit = _credited(paid, order, until, subscription_id=subscription_id, first=first)
+    bonus = await _grant(tx, paid, order, "plan", until + ROLL_OVER if order.tokens_roll_over else until, now)
+    credit = _credited(paid, order, until, subscription_id=subscription_id, first=first, bonus=bonus)
     replaced = await changes.stop_replaced(tx, order, now=now) if first else None
     charge = replaced.first_charge_id if replaced else None
     return replace(credit, replaced=replaced, cancel_charges=(charge,) if charge else ())
@@ -147,7 +149,8 @@ async def _book(tx: AsyncConnection, paid: Paid, now: datetime) -> None:
 
 async def _grant(
     tx: AsyncConnection, paid: Paid, order: Order, kind: lots.Kind, until: datetime | None, now: datetime
-) -> None:
+) -> int:
+    """Grant what the order says, and what a promo code brings on top; return how many tokens that is."""
     await lots.purchase(
         tx,
         person_id=order.person_id,
@@ -160,10 +163,19 @@ async def _grant(
         expires_at=until,
         now=now,
     )
+    return await discounts.spend(
+        tx, order_id=order.id, person_id=order.person_id, payment_id=paid.payment_id, until=until, now=now
+    )
 
 
 def _credited(
-    paid: Paid, order: Order, until: datetime | None, *, subscription_id: int | None = None, first: bool = False
+    paid: Paid,
+    order: Order,
+    until: datetime | None,
+    *,
+    subscription_id: int | None = None,
+    first: bool = False,
+    bonus: int = 0,
 ) -> Credit:
     return Credit(
         "credited",
@@ -177,4 +189,5 @@ def _credited(
         subscription_id=subscription_id,
         first=first,
         kind=order.kind,
+        bonus=bonus,
     )

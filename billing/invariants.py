@@ -12,6 +12,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing import growth_checks
+
 # Culprits are counted up to this; one is enough to act on.
 COUNT_MAX: Final = 100
 EXAMPLES_MAX: Final = 5
@@ -366,9 +368,10 @@ CHECKS: Final = (
         WHERE theirs_nanostars - ours_nanostars <> explained_nanostars
         """,
     ),
+    *(Check(*one) for one in growth_checks.CHECKS),
 )
 
-_ALL: Final = dict.fromkeys(("wallet", "tx", "payer", "person", "subscriber", "order"), "true")
+_ALL: Final = dict.fromkeys(("wallet", "tx", "payer", "person", "subscriber", "order", "friend"), "true")
 _OWNERS = "(SELECT person_id FROM accounts WHERE id = ANY(:accounts))"
 _SOME: Final = {
     "wallet": "a.id = ANY(:accounts)",
@@ -377,6 +380,7 @@ _SOME: Final = {
     "person": f"p.person_id IN {_OWNERS}",
     "subscriber": f"s.person_id IN {_OWNERS}",
     "order": f"o.person_id IN {_OWNERS}",
+    "friend": f"p.friend_id IN {_OWNERS}",
 }
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import subscriptions
+from billing import discounts, subscriptions
 from billing.tables import orders, plan_versions, plans
 from kit import ids
 from kit.errors import Rejected
@@ -127,13 +127,18 @@ async def open(  # noqa: A001 - the field's word
 ) -> Order:
     """Return the person's open order of a product, made now or re-used when its terms are still the product's.
 
-    A gift of a subscription is one month, once. Raises NotForSale, and SecondSubscription when the person has one that
-    renews and is not the one that this order replaces.
+    A gift of a subscription is one month, once. A percentage that the person holds is frozen with the order. Raises
+    NotForSale, and SecondSubscription when the person has one that renews and is not the one that this order replaces.
     """
     product = await _product(tx, product_id, currency)
     kind = "once" if gift and product.kind == "subscription" else product.kind
     if kind == "subscription":
         await _refuse_second(tx, person_id, replaces_id)
+    off = await discounts.applied(
+        tx, person_id=person_id, plan_id=product_id, kind=kind, price=product.price, tokens=product.tokens, now=now
+    )
+    amount = off.amount if off else product.price
+    expires_at = min(now + ORDER_LIFE, off.expires_at) if off else now + ORDER_LIFE
     same = (
         orders.c.person_id == person_id,
         orders.c.plan_id == product_id,
@@ -141,12 +146,13 @@ async def open(  # noqa: A001 - the field's word
         orders.c.gift == gift,
     )
     earlier = (await tx.execute(sa.select(orders).where(*same).with_for_update(key_share=True))).one_or_none()
-    terms = (product.version_id, currency, replaces_id)
-    if earlier and (earlier.plan_version_id, earlier.currency, earlier.replaces_id) == terms:
-        await tx.execute(
-            sa.update(orders).where(orders.c.id == earlier.id).values(expires_at=now + ORDER_LIFE, updated_at=now)
-        )
-        return await _one(tx, earlier.id)
+    terms = (product.version_id, currency, amount, replaces_id)
+    if earlier and (earlier.plan_version_id, earlier.currency, earlier.amount, earlier.replaces_id) == terms:
+        before = await discounts.of_order(tx, earlier.id)
+        if (before.redemption_id if before else None) == (off.redemption_id if off else None):
+            values = {"expires_at": expires_at, "updated_at": now}
+            await tx.execute(sa.update(orders).where(orders.c.id == earlier.id).values(values))
+            return await _one(tx, earlier.id)
     if earlier:
         await _set_status(tx, earlier.id, "canceled", now)
     order_id = (
@@ -158,11 +164,11 @@ async def open(  # noqa: A001 - the field's word
                 plan_version_id=product.version_id,
                 kind=kind,
                 currency=currency,
-                amount=product.price,
+                amount=amount,
                 tokens=product.tokens,
                 payload=PAYLOAD_PREFIX + ids.token(18),
                 status="open",
-                expires_at=now + ORDER_LIFE,
+                expires_at=expires_at,
                 gift=gift,
                 replaces_id=replaces_id,
                 created_at=now,
@@ -174,6 +180,8 @@ async def open(  # noqa: A001 - the field's word
     ).scalar_one_or_none()
     if order_id is None:  # two presses at once: the other one's order serves both
         order_id = (await tx.execute(sa.select(orders.c.id).where(*same))).scalar_one()
+    elif off:
+        await discounts.attach(tx, order_id, off, now=now)
     return await _one(tx, order_id)
 
 

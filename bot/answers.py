@@ -33,15 +33,16 @@ def messages(
     style: Style,
     allowed_hosts: frozenset[str],
     catalog: Catalog,
+    trial: bool = False,
 ) -> list[Message]:
     """Return the messages that deliver an answer, in order; notes and buttons come in one of their own at the end.
 
-    `payload` is the outbox row's: status, finish_reason, billed, courtesy, available. Pure: a retry after a crash
-    makes the same list, and goes on behind the parts that were sent.
+    `payload` is the outbox row's: status, finish_reason, billed, courtesy, available. `trial`: whether the person may
+    start the trial. Pure: a retry after a crash makes the same list, and goes on behind the parts that were sent.
     """
     parts = render(text, style=style, allowed_links=allowed_hosts, empty=words.say("answer-empty"))
     found = [_message(chat_id, part) for part in parts]
-    note, keyboard = _below(words, turn_id, payload, catalog)
+    note, keyboard = _below(words, turn_id, payload, catalog, trial)
     if note:
         found.append(Message(SendMessage(chat_id=chat_id, text=note, reply_markup=keyboard)))
     return found
@@ -62,7 +63,7 @@ def _text(chat_id: int, part: TextPart) -> Message:
 
 
 def _below(
-    words: Words, turn_id: int, payload: dict[str, Any], catalog: Catalog
+    words: Words, turn_id: int, payload: dict[str, Any], catalog: Catalog, trial: bool
 ) -> tuple[str, InlineKeyboardMarkup | None]:
     """Return the note below an answer and its buttons: at most one, the most important."""
     if payload["status"] == STOPPED:
@@ -75,7 +76,7 @@ def _below(
     next_s = payload.get("next_s")
     if payload["courtesy"]:
         text = words.say("courtesy-next", next_s=next_s) if next_s else words.say("courtesy")
-        return text, notices.ways_on(words, catalog)
+        return text, notices.ways_on(words, catalog, trial=trial)
     if payload["finish_reason"] == FINISH_LENGTH:
         return words.say("answer-cut"), keyboards.rows(
             [keyboards.press(words.say("button-continue"), "continue", turn_id)]
@@ -83,5 +84,5 @@ def _below(
     if payload.get("low_percent"):
         left = {"percent": payload["low_percent"], "tokens": payload["available"]}
         text = words.say("low-balance-next", **left, next_s=next_s) if next_s else words.say("low-balance", **left)
-        return text, notices.ways_on(words, catalog)
+        return text, notices.ways_on(words, catalog, trial=trial)
     return "", None

@@ -1,8 +1,9 @@
 """Cards: reports put into lines of words, for the admin group."""
 
 from app.diagnosis import Part
-from app.reports import Card, Stats, Subscribers
+from app.reports import Card, Source, Stats, Subscribers
 from billing.balance import Balance
+from billing.house_access import HOUSE
 from inference.queue.ticket import Snapshot
 from kit.words import Words
 
@@ -22,6 +23,16 @@ def stats(say: Words, spans: list[Stats], subscribers: Subscribers, plans: list[
         lines += [say.say("admin-stats-plan", plan=titles[say.language], count=count) for titles, count in plans]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def sources(say: Words, found: list[Source]) -> str:
+    """Return where newcomers came from, as a block below /stats; nothing when no link brought anybody."""
+    if not found:
+        return ""
+    lines = [
+        say.say("admin-stats-source", source=one.name or "none", count=one.persons, paying=one.paying) for one in found
+    ]
+    return "\n\n" + "\n".join([say.say("admin-stats-sources"), *lines])
 
 
 def _span(say: Words, span: Stats) -> str:
@@ -70,7 +81,7 @@ def person(say: Words, card: Card, held: Balance) -> str:
             "admin-user-plan",
             plan=held.subscription.titles[say.language],
             until=held.subscription.until,
-            status=held.subscription.status,
+            status="granted" if held.subscription.provider == HOUSE else held.subscription.status,
         )
         if held.subscription
         else say.say("admin-user-plan-none"),

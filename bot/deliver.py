@@ -15,7 +15,7 @@ import structlog
 from aiogram.methods import EditMessageText, SendInvoice, SendMessage, SendPhoto, SendRichMessage, TelegramMethod
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons, preferences, purchase
+from app import free_access, persons, preferences, purchase
 from bot import answers, notices
 from bot.answers import Message
 from bot.budget import Lane
@@ -23,7 +23,7 @@ from bot.context import Room
 from bot.refusals import Migrated, Refused, Unreachable
 from inference import dialogs
 from kit import chats, outbox, signals
-from kit.errors import Unavailable
+from kit.errors import InsufficientTokens, Unavailable
 from kit.observability import outbox_age_s
 from kit.outbox import Post
 from kit.words import words
@@ -175,15 +175,19 @@ class Deliver:
         async with app.db.read() as connection:
             person = await persons.find(connection, person_id=post.chat_id)
             text = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
+            trial = _runs_low(post) and bool(await free_access.offered(app, connection, person_id=post.chat_id))
         say = words(person.language if person else app.settings.admin_language)
         if post.kind != outbox.ANSWER:
-            return [
-                Message(
-                    notices.message(
-                        post.chat_id, say, post.payload, post.turn_id, app.plans, username=self._room.username
-                    )
-                )
-            ]
+            notice = notices.message(
+                post.chat_id,
+                say,
+                post.payload,
+                post.turn_id,
+                app.plans,
+                username=self._room.username,
+                trial=trial,
+            )
+            return [Message(notice)]
         assert post.turn_id is not None
         wanted = preferences.of(person.settings if person else {})
         return answers.messages(
@@ -195,6 +199,7 @@ class Deliver:
             style="rich" if wanted.text == "rich" else "plain-entities",
             allowed_hosts=app.settings.allowed_hosts,
             catalog=app.plans,
+            trial=trial,
         )
 
     async def _send(self, post: Post, message: Message) -> None:
@@ -237,3 +242,11 @@ class Deliver:
         if post.chat_id == self._room.admin_chat.id:
             self._room.admin_chat.id = chat_id
         log.warning("chat_migrated", old=post.chat_id, new=chat_id)
+
+
+def _runs_low(post: Post) -> bool:
+    """Whether a post says that tokens run out, and so shows the ways on."""
+    payload = post.payload
+    return bool(
+        payload.get("notice") == InsufficientTokens.code or payload.get("courtesy") or payload.get("low_percent")
+    )

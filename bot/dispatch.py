@@ -11,7 +11,7 @@ from aiogram.methods import AnswerPreCheckoutQuery
 from aiogram.types import Chat, Update, User
 from pydantic import ValidationError
 
-from app import persons
+from app import free_access, persons
 from app.alerts import alert
 from app.persons import Person
 from bot import buttons, notices
@@ -119,7 +119,10 @@ class Dispatch:
         text = context.words.say(rejected.code, **rejected.params)
         ways_on = None
         if isinstance(rejected, InsufficientTokens):
-            ways_on = notices.ways_on(context.words, self._room.app.plans)
+            app = self._room.app
+            async with app.db.read() as connection:
+                trial = await free_access.offered(app, connection, person_id=context.person.id)
+            ways_on = notices.ways_on(context.words, app.plans, trial=trial is not None)
         if update.callback_query is None or ways_on is not None:
             context.reply(text, ways_on, reply_to=update.message.message_id if update.message else None)
         if update.callback_query is not None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from aiogram.methods import SendMessage
-from aiogram.types import InlineKeyboardMarkup
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.catalog import Catalog
 from bot import gift_view, keyboards, links
@@ -22,11 +22,18 @@ _INSTANTS = frozenset({"until", "day", "since", "seen", "at"})
 
 
 def message(
-    chat_id: int, words: Words, payload: dict[str, Any], turn_id: int | None, catalog: Catalog, *, username: str = ""
+    chat_id: int,
+    words: Words,
+    payload: dict[str, Any],
+    turn_id: int | None,
+    catalog: Catalog,
+    *,
+    username: str = "",
+    trial: bool = False,
 ) -> SendMessage:
     """Return the message of a notice payload ({"notice": key, "args": {…}}); `catalog` is what is on sale.
 
-    `username` is the bot's own: links to it are made of that.
+    `username` is the bot's own: links to it are made of that. `trial`: whether the person may start the trial.
     """
     key = payload["notice"]
     args = {name: _revived(words, name, value) for name, value in payload["args"].items()}
@@ -36,7 +43,7 @@ def message(
         args["name"] = links.strip_plain(args["name"], frozenset())
     buttons = _BUTTONS.get(key)
     if key == InsufficientTokens.code:
-        keyboard: InlineKeyboardMarkup | None = ways_on(words, catalog)
+        keyboard: InlineKeyboardMarkup | None = ways_on(words, catalog, trial=trial)
     else:
         keyboard = buttons(words, args, turn_id) if buttons else None
     return SendMessage(chat_id=chat_id, text=words.say(key, **args), reply_markup=keyboard)
@@ -66,12 +73,21 @@ def to_plans(words: Words, _: dict[str, Any] | None = None, __: int | None = Non
     return keyboards.rows([keyboards.press(words.say("button-plans"), "plans")])
 
 
-def ways_on(words: Words, catalog: Catalog) -> InlineKeyboardMarkup:
-    """Return what a person can do whose tokens have run out: the cheapest pack, if one is sold, and the plans."""
+def trial_button(words: Words, days: int) -> InlineKeyboardButton:
+    """Return the button that starts the trial."""
+    return keyboards.press(words.say("button-trial", days=days), "trial", style="primary")
+
+
+def ways_on(words: Words, catalog: Catalog, *, trial: bool = False) -> InlineKeyboardMarkup:
+    """Return what a person can do whose tokens have run out: the cheapest pack, if one is sold, and the plans.
+
+    Before both the trial, for whoever may start it.
+    """
+    free = [trial_button(words, catalog.trial.terms.period_days or 0)] if trial and catalog.trial else []
     packs = [plan for plan in catalog.on_sale(STARS) if plan.kind == "pack"]
     pack = min(packs, key=lambda plan: plan.price(STARS) or 0, default=None)
     bought = [keyboards.press(words.say("button-buy-pack", stars=pack.price(STARS)), "buy", pack.id)] if pack else []
-    return keyboards.rows([*bought, keyboards.press(words.say("button-plans"), "plans")])
+    return keyboards.rows(free, [*bought, keyboards.press(words.say("button-plans"), "plans")])
 
 
 def after_failed_charge(words: Words, args: dict[str, Any], _: int | None = None) -> InlineKeyboardMarkup:
@@ -121,4 +137,8 @@ _BUTTONS: dict[str, Buttons] = {
     "gift-for-you": _take,
     "renews-beside": _stop_renewal,
     "renewal-failed": after_failed_charge,
+    "trial-ending": to_plans,
+    "trial-ended": to_plans,
+    "granted-ending": to_plans,
+    "granted-ended": to_plans,
 }

@@ -8,6 +8,7 @@ from billing.balance import Balance
 from billing.catalog import Catalog, Plan
 from billing.crediting import Credit
 from billing.gifts import LIFE
+from billing.house_access import HOUSE
 from billing.orders import Order
 from billing.subscriptions import Subscription
 from bot import keyboards
@@ -174,6 +175,9 @@ def subscription(say: Words, held: Balance) -> tuple[str, InlineKeyboardMarkup]:
                 "subscription-active", plan=title, until=mine.until, stars=mine.amount, tokens=held.available
             )
             button = keyboards.press(say.say("button-subscription-cancel"), "cancel", mine.id)
+        case "cancel_scheduled" if mine.provider == HOUSE:
+            text = say.say("subscription-granted", plan=title, until=mine.until, tokens=held.available)
+            button = plans_button(say)
         case "cancel_scheduled":
             text = say.say("subscription-cancelled", plan=title, until=mine.until, tokens=held.available)
             button = keyboards.press(say.say("button-subscription-resume"), "resume", mine.id)

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     support_contact: str = ""
     refund_hours: int = Field(72, ge=0, le=720)
     refund_percent: int = Field(20, ge=0, le=100)
+    invite_tokens: int = Field(100_000, ge=0, le=10_000_000)
+    invite_friend_tokens: int = Field(30_000, ge=0, le=10_000_000)
+    invites_month_max: int = Field(20, ge=0, le=10_000)
     links_allowed: str = ""
     worker_slots: int = Field(64, ge=1, le=512)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

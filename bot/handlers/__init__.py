@@ -2,10 +2,23 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, buttons, chat, commands, gifts, members, money, plan_change, settings
+from bot.handlers import (
+    admin,
+    buttons,
+    chat,
+    commands,
+    gifts,
+    invite,
+    members,
+    money,
+    plan_change,
+    promo,
+    settings,
+    trial,
+)
 
 
 def routers() -> list[Router]:
     """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last."""
-    asked = (members, admin, money, gifts, plan_change, settings, commands, buttons, chat)
-    return [module.router() for module in asked]
+    offers = (promo, trial, invite, money, gifts, plan_change)
+    return [module.router() for module in (members, admin, *offers, settings, commands, buttons, chat)]

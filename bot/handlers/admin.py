@@ -17,7 +17,7 @@ from billing import balance, lots
 from bot import cards, keyboards
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
-from bot.handlers import star_books
+from bot.handlers import promo_admin, star_books
 from bot.refusals import Refused, Unreachable
 from kit import audit, outbox
 from kit.words import Words, words
@@ -57,6 +57,7 @@ def router() -> Router:
     commands.message.register(help_, Command("help", "start"))
     commands.callback_query.register(resolve_grant, F.data.startswith("grant:"))
     star_books.register(commands)
+    promo_admin.register(commands)
     talk = Router(name="admin-talk")
     talk.message.register(ignore)
     made.include_routers(commands, talk)
@@ -99,7 +100,8 @@ async def stats(message: Message, ctx: Context) -> None:
         found = [await reports.stats(connection, hours=hours, now=now) for hours in STATS_HOURS]
         plans = await reports.plans_held(connection, now=now)
         subscribers = await reports.subscribers(connection)
-    ctx.reply(cards.stats(_say(ctx), found, subscribers, plans))
+        sources = await reports.sources(connection, hours=STATS_HOURS[-1], now=now)
+    ctx.reply(cards.stats(_say(ctx), found, subscribers, plans) + cards.sources(_say(ctx), sources))
 
 
 async def user(message: Message, command: CommandObject, ctx: Context) -> None:

@@ -5,9 +5,10 @@ from aiogram.enums import ChatType
 from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.types import Message
 
-from app import turn_stop
+from app import invitations, turn_stop
 from bot import keyboards
 from bot.context import Context
+from bot.handlers import promo
 from inference import dialogs
 
 EXAMPLES = ("training", "sleep", "protein")
@@ -29,7 +30,17 @@ def router() -> Router:
 
 
 async def start(message: Message, command: CommandObject, ctx: Context) -> None:
-    """Greet; the deep link's payload was stored with the person (bot.dispatch)."""
+    """Greet; the deep link's payload was stored with the person (bot.dispatch), and is followed here."""
+    await _greet(ctx)
+    payload = command.args or ""
+    if payload.startswith(promo.LINK_PREFIX):
+        await promo.use(ctx, payload.removeprefix(promo.LINK_PREFIX))
+    elif payload.startswith(invitations.LINK_PREFIX):
+        async with ctx.transaction() as tx:
+            await invitations.bind(ctx.app, tx, ctx.person, now=ctx.app.clock.now())
+
+
+async def _greet(ctx: Context) -> None:
     say = ctx.words.say
     async with ctx.app.db.read() as connection:
         known = await dialogs.exists(connection, person_id=ctx.person.id)

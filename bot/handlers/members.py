@@ -34,6 +34,10 @@ TOLD_LATER = (
     "charged-back",
     "debt-repaid",
     "grant-received",
+    "granted-begun",
+    "invite-rewarded",
+    "invite-welcome",
+    "promo-bonus",
 )
 
 

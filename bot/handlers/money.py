@@ -23,7 +23,7 @@ from billing.balance import Balance
 from billing.catalog import TITLE_LENGTH_MAX
 from billing.orders import Order
 from billing.subscriptions import StarsState, Subscription
-from bot import holdings, keyboards, offers
+from bot import holdings, keyboards, offers, promotions
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers.commands import refund_rule
@@ -70,12 +70,14 @@ async def _balance(ctx: Context) -> Balance:
 async def plans(message: Message, ctx: Context) -> None:
     """Compare what there is, one button a plan."""
     held = await _balance(ctx)
-    ctx.reply(*offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx)))
+    shown = offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))
+    ctx.reply(*await promotions.beside_plans(ctx, *shown))
 
 
 async def plans_button(query: CallbackQuery, ctx: Context) -> None:
     held = await _balance(ctx)
-    ctx.reply(*offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx)))
+    shown = offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))
+    ctx.reply(*await promotions.beside_plans(ctx, *shown))
     await answer(ctx, query)
 
 
@@ -89,7 +91,8 @@ async def show_subscription(message: Message, ctx: Context) -> None:
     now = ctx.app.clock.now()
     async with ctx.app.db.read() as connection:
         coming = await once.outlook(connection, person_id=ctx.person.id, now=now)
-    ctx.reply(*holdings.card(ctx.words, held, coming, ctx.app.plans, now))
+    text, keyboard = holdings.card(ctx.words, held, coming, ctx.app.plans, now)
+    ctx.reply(await promotions.below_subscription(ctx, text), keyboard)
 
 
 async def stars_where(query: CallbackQuery, ctx: Context) -> None:
@@ -134,7 +137,7 @@ async def sell(
     link = await ctx.room.sheets.link(order, ctx.words.language, lambda: ctx.room.sender.answer(_invoice(ctx, order)))
     await ctx.room.sheets.remember(order.id, ctx.chat_id, query.message.message_id)
     text, keyboard = offers.payment(ctx.words, order, link, refund_rule(ctx))
-    text = "\n\n".join([*lead, text])
+    text = "\n\n".join([*lead, await promotions.on_sheet(ctx, order, text)])
     ctx.send(
         EditMessageText(chat_id=ctx.chat_id, message_id=query.message.message_id, text=text, reply_markup=keyboard),
         kind=outbox.CALL,

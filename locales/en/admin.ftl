@@ -4,6 +4,7 @@ admin-help =
     /stats — summary
     /user — card by id, @name or error code
     /grant — grant tokens
+    /promo — promo codes
     /queue — the queue
     /health — state
     /reconcile — compare Stars with Telegram
@@ -47,6 +48,7 @@ admin-user-plan = { $plan } until { DATE($until) }, { $status ->
     [cancel_scheduled] cancelled
     [past_due] awaiting payment
     [trialing] trial
+    [granted] not paid, ends by itself
    *[other] { $status }
 }
 admin-user-plan-none = No subscription

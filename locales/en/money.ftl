@@ -17,6 +17,7 @@ balance-lot = • { $kind ->
     [pack] pack
     [gift] gift
     [grant] from Forma
+    [promo] promo code
     [courtesy] on us
    *[other] other
 }: { $tokens }, until { DATE($until) }
@@ -48,7 +49,7 @@ subscription-cancelled =
     { $plan }: until { DAY($until) }. No more charges.
     { TOKENS($tokens) } left.
 subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { STARS($stars) }.
-subscription-trialing = { $plan }: trial until { DAY($until) }. It will not charge you by itself.
+subscription-trialing = { $plan }: until { DAY($until) }. The trial ends by itself and charges nothing.
 
 button-subscription-cancel = Cancel subscription
 button-cancel-confirm = Yes, cancel

@@ -4,6 +4,7 @@ admin-help =
     /stats — сводка
     /user — карточка по номеру, @имени или коду ошибки
     /grant — начислить токены
+    /promo — промокоды
     /queue — очередь
     /health — состояние
     /reconcile — сверить звёзды с Telegram
@@ -47,6 +48,7 @@ admin-user-plan = { $plan } до { DATE($until) }, { $status ->
     [cancel_scheduled] отменена
     [past_due] ждёт оплаты
     [trialing] пробный период
+    [granted] без оплаты, сам закончится
    *[other] { $status }
 }
 admin-user-plan-none = Без подписки

@@ -17,6 +17,7 @@ balance-lot = • { $kind ->
     [pack] пакет
     [gift] подарок
     [grant] от Forma
+    [promo] по промокоду
     [courtesy] за наш счёт
    *[other] прочее
 }: { $tokens }, до { DATE($until) }
@@ -48,7 +49,7 @@ subscription-cancelled =
     { $plan }: до { DAY($until) }. Больше не спишем.
     Осталось { TOKENS($tokens) }.
 subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { STARS($stars) }.
-subscription-trialing = { $plan }: пробный период до { DAY($until) }. Сам он ничего не спишет.
+subscription-trialing = { $plan }: до { DAY($until) }. Пробный период сам закончится и ничего не спишет.
 
 button-subscription-cancel = Отменить подписку
 button-cancel-confirm = Да, отменить

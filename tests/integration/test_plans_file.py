@@ -37,6 +37,7 @@ def test_the_first_plans_toml_is_what_was_agreed() -> None:
     }
     assert rows == {
         "free": ("free", None, None, 0, 1),
+        "trial": ("trial", None, None, 60_000, 2),
         "lite": ("subscription", 300, 39_900, 600_000, 2),
         "forma": ("subscription", 600, 79_900, 2_000_000, 4),
         "max": ("subscription", 1_500, 199_000, 6_000_000, 6),
@@ -44,9 +45,17 @@ def test_the_first_plans_toml_is_what_was_agreed() -> None:
         "pack": ("pack", 150, 19_900, 300_000, 0),
     }
     free = sold.free.terms
+    assert sold.trial
     assert (free.daily_tokens, free.welcome_tokens, free.welcome_days) == (5_000, 30_000, 7)
-    limits = {p.id: (p.terms.requests_per_minute, p.terms.in_flight, p.terms.photos_per_day) for p in sold.plans[:4]}
-    assert limits == {"free": (4, 1, 1), "lite": (8, 1, 5), "forma": (15, 2, 20), "max": (30, 3, 60)}
+    limits = {p.id: (p.terms.requests_per_minute, p.terms.in_flight, p.terms.photos_per_day) for p in sold.plans[:5]}
+    assert (sold.trial.of, sold.trial.terms.period_days) == ("forma", 7)
+    assert limits == {
+        "free": (4, 1, 1),
+        "trial": (15, 2, 5),
+        "lite": (8, 1, 5),
+        "forma": (15, 2, 20),
+        "max": (30, 3, 60),
+    }
     assert sold.plan("pack") == sold.plans[-1]
     assert [plan.id for plan in sold.on_sale("XTR")] == ["lite", "forma", "max", "year", "pack"]
     assert all(set(plan.titles) == set(LANGUAGES) for plan in sold.plans)
@@ -84,8 +93,8 @@ def test_every_setting_is_explained_in_the_file() -> None:
         ("welcome_days = 7\n", "", "welcome_tokens", "welcome_tokens need welcome_days"),
         ("tokens_roll_over = true", "tokens_roll_over = 1", "tokens_roll_over = 1", "is true or false"),
         ("daily_tokens = 500", "tokens_roll_over = true", "tokens_roll_over", "for subscriptions only"),
-        ('kind = "pack"', 'kind = "pakc"', 'kind = "pakc"', 'kind must be "free", "subscription", "pack" or "once"'),
-        ('kind = "pack"', 'kind = "pack"\nof = "lite"', 'of = "lite"', 'a plan of kind "once", and no other, says of'),
+        ('kind = "pack"', 'kind = "pakc"', 'kind = "pakc"', 'kind must be "free", "subscription", "pack", "once" or'),
+        ('kind = "pack"', 'kind = "pack"\nof = "lite"', 'of = "lite"', '"once" and "trial", and no others, say of'),
         ('kind = "pack"', 'kind = "pack"\nmonths = 3', "months = 3", "'pack' has no months"),
         ('kind = "pack"', 'kind = ["pack"]', 'kind = ["pack"]', "kind must be"),
         ('kind = "pack"\n', "", "[pack]", "kind must be"),
@@ -120,7 +129,7 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, at: str, words: st
 @pytest.mark.parametrize(
     ("old", "new", "at", "words"),
     [
-        ('of = "lite"\n', "", "[year]", 'a plan of kind "once", and no other, says of'),
+        ('of = "lite"\n', "", "[year]", '"once" and "trial", and no others, say of'),
         ('of = "lite"', 'of = "light"', 'of = "light"', "'light' is no subscription of this file"),
         ('of = "lite"', 'of = "pack"', 'of = "pack"', "'pack' is no subscription of this file"),
         ('of = "lite"', 'of = "year"', 'of = "year"', "'year' is no subscription of this file"),
@@ -154,6 +163,52 @@ def test_what_is_bought_once_has_the_terms_of_its_subscription_wherever_it_stand
         assert (year.terms.price_xtr, year.terms.price_rub, year.terms.period_months) == (3_000, None, 12)
         prices = {"price_xtr": 1, "price_rub": 1, "period_months": 1}
         assert replace(year.terms, **prices) == replace(lite.terms, **prices)
+
+
+TRIAL = """
+[try]
+kind = "trial"
+of = "lite"
+days = 7
+title = { ru = "Проба", en = "Trial" }
+tokens = 700
+requests_per_minute = 10
+in_flight = 2
+queued = 5
+context_tokens = 8_000
+answer_tokens = 1_000
+weight = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "words"),
+    [
+        ('of = "lite"\n', "", "[try]", '"once" and "trial", and no others, say of'),
+        ('of = "lite"', "of = 5", "of = 5", "5 is no subscription of this file"),
+        ('of = "lite"', 'of = "pack"', 'of = "pack"', "'pack' is no subscription of this file"),
+        ('of = "lite"', 'of = "nothing"', 'of = "nothing"', "'nothing' is no subscription of this file"),
+        ("days = 7\n", "", "[try]", "days is missing"),
+        ("days = 7", "days = 366", "days = 366", "days must be from 1 to 365"),
+        ("days = 7", 'days = "7"', 'days = "7"', "days must be a whole number"),
+        ("tokens = 700\n", "", "[try]", "tokens is missing"),
+        ("weight = 1\n", "", "[try]", "weight is missing"),
+        ("days = 7", "days = 7\nstars = 1", "stars = 1\n", "a plan of kind 'trial' has no stars"),
+        ("days = 7", "days = 7\ntokens_roll_over = true", "tokens_roll_over = true\ntitle", "for subscriptions only"),
+        ("[try]", '[lite2]\nkind = "trial"\n[try]', "[lite2]", "write title"),
+    ],
+)
+def test_a_mistake_in_a_trial_is_named_with_its_line(old: str, new: str, at: str, words: str) -> None:
+    text = PLANS + TRIAL.replace(old, new, 1)
+    said = mistake(text)
+    assert words in said
+    assert said.startswith(f"plans.toml, line {line_of(text, at)}: "), said
+
+
+def test_there_is_one_trial_at_most() -> None:
+    assert catalog.parse(PLANS).trial is None
+    both = PLANS + TRIAL + TRIAL.replace("[try]", "[again]")
+    assert mistake(both).startswith(f"plans.toml, line {line_of(both, '[again]') + 1}: [again] at most one plan")
 
 
 def test_a_translation_in_a_table_of_its_own_is_read_and_its_mistakes_are_named() -> None:
