@@ -123,9 +123,13 @@ _MATCH_REFUNDS = sa.text(
       AND r.status = 'succeeded'
     """
 )
-# What was sold before this database began is another's business: nobody is written to about it.
+# What was sold before this database began is another's business: nobody is written to about it. Telegram's times are
+# whole seconds.
 _SET_EARLIER_APART = sa.text(
-    "UPDATE star_transactions SET class = 'earlier' WHERE class IS NULL AND at < (SELECT created_at FROM stamp)"
+    """
+    UPDATE star_transactions SET class = 'earlier'
+    WHERE class IS NULL AND at < (SELECT date_trunc('second', created_at) FROM stamp)
+    """
 )
 # One statement, so that both sides are seen at one moment. `seen` is how far the list is known, :patience long ago.
 _COMPARE = sa.text(

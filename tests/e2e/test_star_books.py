@@ -37,6 +37,7 @@ OWED = """
 UNEXPLAINED = """
     SELECT theirs_nanostars - ours_nanostars - explained_nanostars FROM star_reconciliations ORDER BY id DESC LIMIT 1
 """
+NOTICED = "SELECT EXISTS (SELECT FROM outbox WHERE payload ->> 'notice' = :key AND chat_id = :id)"
 TOLD = "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = :key AND payload -> 'args' ->> 'id' = :id"
 
 
@@ -89,32 +90,7 @@ async def told(forma: Forma, key: str, person: Person) -> int:
     return int(await forma.scalar(TOLD, key=key, id=str(person.id)))
 
 
-async def test_a_chargeback_that_only_the_balance_shows_is_told_and_booked_by_the_operator(
-    forma: Forma, sender: Sender, room: tuple[Group, Person]
-) -> None:
-    group, operator = room
-    person = await forma.person("ru")
-    charge = (await shop.buy(person, RU, RU.pack))["charge_id"]
-    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
-    await reconcile(forma, sender)
-    await charged_back(forma, charge, listed="no")
-    await operator.send("/reconcile", chat=group)
-    card = await operator.wait_for("Сверка звёзд", chat=group, timeout_s=WAIT_S)
-    assert "по его списку" in card.text
-    await operator.send(f"/chargeback {charge}", chat=group)
-    question = await operator.wait_for("Отметить оплату отозванной", chat=group, timeout_s=WAIT_S)
-    for _ in range(2):
-        await operator.toast(await operator.press(question, data=question.buttons[0]["callback_data"]))
-    assert await forma.scalar(STATUS, charge=charge) == "charged_back"
-    assert await forma.scalar(PACK_TOKENS + " AND l.remaining > 0", id=person.id) == 0
-    assert "отозвано, в списке не значится: 150 ⭐" in await reconcile(forma, sender)
-    again = "SELECT count(*) FROM outbox WHERE payload -> 'args' ->> 'kind' = 'unlisted'"
-    assert await forma.scalar(again) == 1
-    assert await forma.scalar(UNEXPLAINED) == 0
-    assert await forma.violations() == []
-
-
-async def test_a_period_is_exported_as_a_table(
+async def test_the_operator_exports_a_period_and_books_a_chargeback_that_only_the_balance_shows(
     forma: Forma, sender: Sender, room: tuple[Group, Person], capsys: pytest.CaptureFixture[str]
 ) -> None:
     group, operator = room
@@ -122,6 +98,7 @@ async def test_a_period_is_exported_as_a_table(
     charge = (await shop.buy(person, RU, RU.pack))["charge_id"]
     await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
     await moved(forma, kind="premium", amount=1, nanostar_amount=5, person=person.id, id="=1+1")
+    await moved(forma, kind="business", amount=1_000, person=person.id)  # there is enough for refunds
     await reconcile(forma, sender)
     day = f"{forma.app.clock.now():%Y-%m-%d}"
     await operator.send(f"/export {day} {day}", chat=group)
@@ -141,6 +118,21 @@ async def test_a_period_is_exported_as_a_table(
     for first, last in ((day, "2020-01-01"), ("soon", day), ("", "")):
         with pytest.raises(Misconfigured):
             await print_stars(forma.settings, first, last)
+    await charged_back(forma, charge, listed="no")
+    await operator.send("/reconcile", chat=group)
+    card = await operator.wait_for("Сверка звёзд", chat=group, timeout_s=WAIT_S)
+    assert "по его списку" in card.text
+    await operator.send(f"/chargeback {charge}", chat=group)
+    question = await operator.wait_for("Отметить оплату отозванной", chat=group, timeout_s=WAIT_S)
+    for _ in range(2):
+        await operator.toast(await operator.press(question, data=question.buttons[0]["callback_data"]))
+    assert await forma.scalar(STATUS, charge=charge) == "charged_back"
+    assert await forma.scalar(PACK_TOKENS + " AND l.remaining > 0", id=person.id) == 0
+    assert "отозвано, в списке не значится: 150 ⭐" in await reconcile(forma, sender)
+    again = "SELECT count(*) FROM outbox WHERE payload -> 'args' ->> 'kind' = 'unlisted'"
+    assert await forma.scalar(again) == 1
+    assert await forma.scalar(UNEXPLAINED) == 0
+    assert await forma.violations() == []
 
 
 async def test_a_payment_and_then_its_refund_are_lost_and_each_is_found_once(forma: Forma, sender: Sender) -> None:
@@ -171,6 +163,21 @@ async def test_a_payment_and_then_its_refund_are_lost_and_each_is_found_once(for
     assert await forma.scalar(STATUS, charge=charge) == "refunded"
     assert await forma.scalar(OWED, id=person.id) == 0
     assert "Найдено" not in await reconcile(forma, sender)
+    assert await forma.violations() == []
+
+
+async def test_the_bot_reads_and_a_worker_reconciles_without_being_asked(
+    forma: Forma, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.star_list.FIRST_AFTER_S", 0.2)
+    person = await forma.person("ru")
+    await lost(forma, person, "successful_payment")
+    assert (await shop.buy(person, RU, RU.pack))["state"] == "paid"
+    await forma.advance(hours=2)
+    await forma.stop("bot")
+    await forma.start("bot")
+    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
+    assert await forma.scalar("SELECT credited FROM star_reconciliations WHERE cause = 'fetch'") == 1
     assert await forma.violations() == []
 
 
@@ -213,8 +220,7 @@ async def test_a_chargeback_ends_the_plan_and_the_next_pack_repays_what_was_spen
     assert owed >= 1_400_000
     before = await forma.scalar(POSTED, id=person.id)
     assert (await shop.buy(person, RU, RU.pack))["state"] == "paid"
-    await person.wait_for("ушли в счёт отозванной оплаты", timeout_s=WAIT_S)
-    await forma.quiet(person)
+    await forma.quiet_until(NOTICED, key="debt-repaid", id=person.id)
     assert await forma.scalar(OWED, id=person.id) == owed - 300_000
     assert await forma.scalar(POSTED, id=person.id) == before
     assert "Найдено" not in await reconcile(forma, sender)
