@@ -121,8 +121,9 @@ async def source_of(connection: AsyncConnection, person_id: int) -> str | None:
 
 
 async def set_blocked(tx: AsyncConnection, person_id: int, *, blocked: bool, now: datetime) -> None:
-    """Remember that the person blocked (or unblocked) the bot."""
-    await tx.execute(sa.update(persons).where(persons.c.id == person_id).values(blocked_at=now if blocked else None))
+    """Remember that the person blocked (or unblocked) the bot; since when, whatever is tried there meanwhile."""
+    since = sa.func.coalesce(persons.c.blocked_at, now) if blocked else None
+    await tx.execute(sa.update(persons).where(persons.c.id == person_id).values(blocked_at=since))
 
 
 async def set_language(tx: AsyncConnection, person_id: int, language: str) -> None:

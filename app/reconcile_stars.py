@@ -143,7 +143,13 @@ async def _credit(app: App, tx: AsyncConnection, line: Transaction, now: datetim
     credit = await purchase.record(app, tx, person, paid, now=now)
     if credit.outcome == "repeated":
         return "nothing"
-    args = {"stars": paid.amount, "id": person.id, "at": line.at.isoformat(), "outcome": credit.outcome}
+    over = credit.outcome == "credited" and credit.until is not None and credit.until <= now
+    args = {
+        "stars": paid.amount,
+        "id": person.id,
+        "at": line.at.isoformat(),
+        "outcome": "over" if over else credit.outcome,
+    }
     key = f"alert:found:payment:{credit.payment_id}"
     await alert(app, tx, "admin-alert-star-payment-found", args, dedup_key=key, now=now)
     return "credited"
@@ -175,7 +181,7 @@ async def charge_back(app: App, tx: AsyncConnection, payment: Payment, *, now: d
         return "nothing"
     refund, change = booked.refund, booked.change
     log.warning("charged_back", payment=payment.id, person=payment.payer_id, owed=refund.tokens_owed)
-    if change is not None and change.subscription.first_charge_id:
+    if change is not None and change.before != change.after:
         await call_off(tx, change.subscription, key=f"chargeback:{refund.id}", now=now)
     # Whose tokens went is who ordered; whoever paid somebody else's invoice had nothing of it.
     await outbox.add(

@@ -3,9 +3,9 @@
     theirs - ours = the sum over the classes
 
 A class says why the two differ: `withdrawal`, `ads`, `api_usage`, `affiliate_share`, `affiliate_income`, `gift`,
-`premium`, `paid_media`, `business_transfer`, `chat`, `chargeback_unlisted`, and what is not clear yet: `settling` (too
-young), `amount_differs`, `missing` (ours, and not in the list), `unknown`. What is the same on both sides has a class
-too (`payment`, `refund`, `chargeback`) and differs by nothing.
+`premium`, `paid_media`, `business_transfer`, `chat`, `chargeback_unlisted`, `earlier` (than this database), and what is
+not clear yet: `settling` (too young), `amount_differs`, `missing` (ours, and not in the list), `unknown`. What is the
+same on both sides has a class too (`payment`, `refund`, `chargeback`) and differs by nothing.
 """
 
 from dataclasses import dataclass, field
@@ -123,6 +123,14 @@ _MATCH_REFUNDS = sa.text(
       AND r.status = 'succeeded'
     """
 )
+# What was sold before this database began is another's business: nobody is written to about it. Telegram's times are
+# whole seconds.
+_SET_EARLIER_APART = sa.text(
+    """
+    UPDATE star_transactions SET class = 'earlier'
+    WHERE class IS NULL AND at < (SELECT date_trunc('second', created_at) FROM stamp)
+    """
+)
 # One statement, so that both sides are seen at one moment. `seen` is how far the list is known, :patience long ago.
 _COMPARE = sa.text(
     """
@@ -169,7 +177,7 @@ _COMPARE = sa.text(
 
 
 async def name_and_match(tx: AsyncConnection) -> None:
-    """Give a class to every line that is not about our sales, or that a payment or refund of ours explains."""
+    """Give a class to every line that is not about our sales, or that something of ours, or its age, explains."""
     pairs = list(NAMED)
     values = {
         "partners": [partner for partner, _ in pairs],
@@ -179,6 +187,7 @@ async def name_and_match(tx: AsyncConnection) -> None:
     await tx.execute(_NAME, values)
     await tx.execute(_MATCH_PAYMENTS)
     await tx.execute(_MATCH_REFUNDS)
+    await tx.execute(_SET_EARLIER_APART)
 
 
 async def leave_unknown(tx: AsyncConnection, row_id: int) -> None:

@@ -129,6 +129,7 @@ admin-reconcile-class = • { $kind ->
     [paid_media] paid media
     [business_transfer] transfers of business accounts
     [chat] chats and channels
+    [earlier] before this database
     [chargeback] charged back
     [chargeback_unlisted] charged back, not in the list
     [settling] still being checked
@@ -176,9 +177,10 @@ admin-alert-refunded = Refund { STARS($stars) } · { $id }
 admin-alert-refund-overdue = ⚠️ A refund did not go through: { STARS($stars) } · { $id }. It is tried again every day. Does the bot's balance hold enough Stars?
 # A payment that does not match its order and waits for the operator
 admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($stars) } · { $id } · code { $code }. The money is in, no tokens were granted.
-# The message about a payment did not reach us; $outcome - credited or quarantined
+# The message about a payment did not reach us; $outcome - credited, quarantined or over (the paid time has passed)
 admin-alert-star-payment-found = ⚠️ A lost payment was found: { STARS($stars) } · { $id } · { MOMENT($at) }. { $outcome ->
     [credited] It is credited.
+    [over] The time it paid for is over: refund it, or /grant tokens.
    *[other] It stands in quarantine.
 }
 # $owed - how many tokens the person owes now

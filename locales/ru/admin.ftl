@@ -129,6 +129,7 @@ admin-reconcile-class = • { $kind ->
     [paid_media] платные медиа
     [business_transfer] переводы бизнес-аккаунтов
     [chat] чаты и каналы
+    [earlier] до этой базы
     [chargeback] отозванные оплаты
     [chargeback_unlisted] отозвано, в списке не значится
     [settling] ещё сверяется
@@ -176,9 +177,10 @@ admin-alert-refunded = Возврат { STARS($stars) } · { $id }
 admin-alert-refund-overdue = ⚠️ Возврат не прошёл: { STARS($stars) } · { $id }. Повторяем каждый день. Хватает ли звёзд на балансе бота?
 # Платёж, который не сошёлся с заказом и ждёт оператора
 admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
-# Сообщение об оплате до нас не дошло; $outcome - credited или quarantined
+# Сообщение об оплате до нас не дошло; $outcome - credited, quarantined или over (оплаченное время уже прошло)
 admin-alert-star-payment-found = ⚠️ Сверка нашла потерянную оплату: { STARS($stars) } · { $id } · { MOMENT($at) }. { $outcome ->
     [credited] Начислено.
+    [over] Оплаченное время уже прошло: верните звёзды или начислите токены через /grant.
    *[other] Стоит в карантине.
 }
 # $owed - сколько токенов человек теперь должен

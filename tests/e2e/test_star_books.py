@@ -1,20 +1,26 @@
 """Telegram's list of Stars beside ours: what was lost on the way is found once, what differs has a name."""
 
 import asyncio
+import csv
+import io
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from app import reconcile_stars
+from billing import holds
 from bot import star_cards
 from bot.budget import Budget, Limits
 from bot.sender import Sender
 from bot.star_list import StarList
+from cli.star_export import print_stars
 from kit import signals
+from kit.errors import Misconfigured
 from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.support import shop
@@ -31,6 +37,7 @@ OWED = """
 UNEXPLAINED = """
     SELECT theirs_nanostars - ours_nanostars - explained_nanostars FROM star_reconciliations ORDER BY id DESC LIMIT 1
 """
+NOTICED = "SELECT EXISTS (SELECT FROM outbox WHERE payload ->> 'notice' = :key AND chat_id = :id)"
 TOLD = "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = :key AND payload -> 'args' ->> 'id' = :id"
 
 
@@ -71,39 +78,46 @@ async def charged_back(forma: Forma, charge_id: str, listed: str = "other") -> N
     await forma.tg.control("POST", f"payments/{charge_id}/chargeback", {"listed": listed})
 
 
+async def spend(forma: Forma, person: Person, tokens: int) -> None:
+    """Use tokens up, as an answer would."""
+    now, turn_id = forma.app.clock.now(), -person.id
+    async with forma.app.db.transaction() as tx:
+        await holds.place(tx, person_id=person.id, turn_id=turn_id, tokens_min=tokens, tokens_max=tokens, now=now)
+        await holds.settle(tx, turn_id=turn_id, tokens=tokens, courtesy_max=0, now=now)
+
+
 async def told(forma: Forma, key: str, person: Person) -> int:
     return int(await forma.scalar(TOLD, key=key, id=str(person.id)))
 
 
-async def test_a_lost_payment_is_found_and_credited_once(forma: Forma, sender: Sender) -> None:
-    person = await forma.person("ru")
-    await lost(forma, person, "successful_payment")
-    outcome = await shop.buy(person, RU, RU.pack)
-    assert outcome["state"] == "paid"
-    await forma.quiet(person)
-    assert "ещё сверяется: 150 ⭐" in await reconcile(forma, sender)  # its update may be on its way still
-    assert await forma.scalar(PACK_TOKENS, id=person.id) == 0
-    await forma.advance(hours=2)
-    first, second = await asyncio.gather(*(reconcile_stars.run(forma.app, cause="schedule") for _ in range(2)))
-    assert sorted((first.credited, second.credited)) == [0, 1]
-    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
-    assert "Разницы нет" in await reconcile(forma, sender)
-    assert await forma.scalar(PACK_TOKENS, id=person.id) == 300_000
-    assert await forma.scalar("SELECT count(*) FROM payments WHERE payer_id = :id", id=person.id) == 1
-    await forma.quiet(person)
-    assert len(shop.said(person, RU.pack_bought)) == 1
-    assert await told(forma, "admin-alert-star-payment-found", person) == 1
-    assert await forma.violations() == []
-
-
-async def test_a_chargeback_that_only_the_balance_shows_is_told_and_booked_by_the_operator(
-    forma: Forma, sender: Sender, room: tuple[Group, Person]
+async def test_the_operator_exports_a_period_and_books_a_chargeback_that_only_the_balance_shows(
+    forma: Forma, sender: Sender, room: tuple[Group, Person], capsys: pytest.CaptureFixture[str]
 ) -> None:
     group, operator = room
     person = await forma.person("ru")
     charge = (await shop.buy(person, RU, RU.pack))["charge_id"]
     await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
+    await moved(forma, kind="premium", amount=1, nanostar_amount=5, person=person.id, id="=1+1")
+    await moved(forma, kind="business", amount=1_000, person=person.id)  # there is enough for refunds
     await reconcile(forma, sender)
+    day = f"{forma.app.clock.now():%Y-%m-%d}"
+    await operator.send(f"/export {day} {day}", chat=group)
+    sent = await operator.wait_for(lambda seen: "document" in seen.raw, chat=group, timeout_s=WAIT_S)
+    file_id = sent.raw["document"]["file_id"]
+    async with aiohttp.ClientSession() as session, session.get(f"{forma.tg.base_url}/_control/files/{file_id}") as file:
+        table = await file.text()
+    rows = list(csv.DictReader(io.StringIO(table)))
+    mine = next(row for row in rows if row["transaction_id"] == charge)
+    assert (mine["direction"], mine["class"], mine["stars"], mine["product"]) == ("in", "payment", "150", "pack")
+    assert mine["person_id"] == str(person.id)
+    paid = next(row for row in rows if row["class"] == "premium")
+    assert [paid[name] for name in ("transaction_id", "direction", "stars", "nanostars")] == ["'=1+1", "out", "1", "5"]
+    capsys.readouterr()
+    await print_stars(forma.settings, day, day)
+    assert capsys.readouterr().out == table
+    for first, last in ((day, "2020-01-01"), ("soon", day), ("", "")):
+        with pytest.raises(Misconfigured):
+            await print_stars(forma.settings, first, last)
     await charged_back(forma, charge, listed="no")
     await operator.send("/reconcile", chat=group)
     card = await operator.wait_for("Сверка звёзд", chat=group, timeout_s=WAIT_S)
@@ -118,6 +132,52 @@ async def test_a_chargeback_that_only_the_balance_shows_is_told_and_booked_by_th
     again = "SELECT count(*) FROM outbox WHERE payload -> 'args' ->> 'kind' = 'unlisted'"
     assert await forma.scalar(again) == 1
     assert await forma.scalar(UNEXPLAINED) == 0
+    assert await forma.violations() == []
+
+
+async def test_a_payment_and_then_its_refund_are_lost_and_each_is_found_once(forma: Forma, sender: Sender) -> None:
+    person = await forma.person("ru")
+    await lost(forma, person, "successful_payment")
+    outcome = await shop.buy(person, RU, RU.pack)
+    assert outcome["state"] == "paid"
+    await forma.quiet(person)
+    assert "ещё сверяется: 150 ⭐" in await reconcile(forma, sender)  # its update may be on its way still
+    assert await forma.scalar(PACK_TOKENS, id=person.id) == 0
+    await forma.advance(hours=2)
+    first, second = await asyncio.gather(*(reconcile_stars.run(forma.app, cause="schedule") for _ in range(2)))
+    assert sorted((first.credited, second.credited)) == [0, 1]
+    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
+    assert "объяснена целиком" in await reconcile(forma, sender)
+    assert await forma.scalar(PACK_TOKENS, id=person.id) == 300_000
+    assert await forma.scalar("SELECT count(*) FROM payments WHERE payer_id = :id", id=person.id) == 1
+    await forma.quiet(person)
+    assert len(shop.said(person, RU.pack_bought)) == 1
+    assert await told(forma, "admin-alert-star-payment-found", person) == 1
+    await spend(forma, person, 100_000)
+    await lost(forma, person, "refunded_payment")
+    charge = outcome["charge_id"]
+    await shop.as_bot(forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=charge)
+    await forma.advance(hours=2)
+    assert "возвратов 1" in await reconcile(forma, sender)
+    await person.wait_for(RU.refunded, timeout_s=WAIT_S)
+    assert await forma.scalar(STATUS, charge=charge) == "refunded"
+    assert await forma.scalar(OWED, id=person.id) == 0
+    assert "Найдено" not in await reconcile(forma, sender)
+    assert await forma.violations() == []
+
+
+async def test_the_bot_reads_and_a_worker_reconciles_without_being_asked(
+    forma: Forma, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.star_list.FIRST_AFTER_S", 0.2)
+    person = await forma.person("ru")
+    await lost(forma, person, "successful_payment")
+    assert (await shop.buy(person, RU, RU.pack))["state"] == "paid"
+    await forma.advance(hours=2)
+    await forma.stop("bot")
+    await forma.start("bot")
+    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
+    assert await forma.scalar("SELECT credited FROM star_reconciliations WHERE cause = 'fetch'") == 1
     assert await forma.violations() == []
 
 
@@ -143,29 +203,10 @@ async def test_a_subscription_whose_payments_were_lost_is_what_telegram_has(form
     assert await forma.violations() == []
 
 
-async def test_a_lost_refund_is_booked_and_forgives(forma: Forma, sender: Sender) -> None:
-    person = await forma.person("ru")
-    charge = (await shop.buy(person, RU, RU.pack))["charge_id"]
-    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
-    await person.send("привет")
-    await forma.quiet(person)
-    await lost(forma, person, "refunded_payment")
-    await shop.as_bot(forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=charge)
-    await forma.advance(hours=2)
-    assert "возвратов 1" in await reconcile(forma, sender)
-    await person.wait_for(RU.refunded, timeout_s=WAIT_S)
-    assert await forma.scalar(STATUS, charge=charge) == "refunded"
-    assert await forma.scalar(OWED, id=person.id) == 0
-    assert "Найдено" not in await reconcile(forma, sender)
-    assert await forma.violations() == []
-
-
 async def test_a_chargeback_ends_the_plan_and_the_next_pack_repays_what_was_spent(forma: Forma, sender: Sender) -> None:
     person = await forma.person("ru")
     charge = (await shop.subscribe(person, RU))["charge_id"]
-    await person.send("привет")
-    await forma.quiet(person)
-    await forma.spend(person, leave=500_000)
+    await spend(forma, person, 1_500_000)
     await charged_back(forma, charge)
     await forma.advance(hours=2)
     assert "отозванных 1" in await reconcile(forma, sender)
@@ -179,8 +220,7 @@ async def test_a_chargeback_ends_the_plan_and_the_next_pack_repays_what_was_spen
     assert owed >= 1_400_000
     before = await forma.scalar(POSTED, id=person.id)
     assert (await shop.buy(person, RU, RU.pack))["state"] == "paid"
-    await person.wait_for("ушли в счёт отозванной оплаты", timeout_s=WAIT_S)
-    await forma.quiet(person)
+    await forma.quiet_until(NOTICED, key="debt-repaid", id=person.id)
     assert await forma.scalar(OWED, id=person.id) == owed - 300_000
     assert await forma.scalar(POSTED, id=person.id) == before
     assert "Найдено" not in await reconcile(forma, sender)
@@ -192,6 +232,8 @@ async def test_whatever_else_moves_stars_is_a_named_class(forma: Forma, sender: 
     await moved(forma, kind="withdrawal", amount=40, id="w1")
     await moved(forma, kind="withdrawal_failed", amount=40, id="w1")
     await moved(forma, kind="withdrawal", amount=70)
+    sold_before = {"type": "user", "transaction_type": "invoice_payment", "user": {"id": 77, "first_name": "Ada"}}
+    await moved(forma, raw={"id": "old-1", "amount": 9, "date": 1_700_000_000, "source": sold_before})
     await moved(forma, kind="ads", amount=10)
     await moved(forma, kind="api", amount=3, nanostar_amount=500_000_000)
     await moved(forma, kind="gift", amount=15, person=person.id)
@@ -207,6 +249,7 @@ async def test_whatever_else_moves_stars_is_a_named_class(forma: Forma, sender: 
     await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
     for line in (
         "вывод: -70 ⭐, строк: 3",
+        "до этой базы: 9 ⭐, строк: 1",
         "реклама: -10 ⭐",
         "платные рассылки: -3.5 ⭐",
         "подарки: -15 ⭐",
@@ -215,6 +258,11 @@ async def test_whatever_else_moves_stars_is_a_named_class(forma: Forma, sender: 
         "объяснена целиком",
     ):
         assert line in text
+    assert await forma.scalar("SELECT count(*) FROM payments WHERE payer_id = 77") == 0
+    assert (
+        await forma.scalar("SELECT raw::text LIKE '%Ada%' FROM star_transactions WHERE transaction_id = 'old-1'")
+        is False
+    )
     assert await forma.scalar(UNEXPLAINED) == 0
     assert await forma.violations() == []
 

@@ -206,6 +206,10 @@ CORRUPTIONS = {
         "UPDATE refunds SET amount = 100000 FROM payments p WHERE p.id = payment_id AND payer_id = {person}",
     (6, "each refunded token is taken back, forgiven, owed, or still held by an answer"):
         "UPDATE refunds SET tokens_taken = 0, tokens_restored = 0 WHERE tokens_taken > 0",
+    (6, "a person's debt is what chargebacks left owed and nothing repaid"):
+        "INSERT INTO accounts (person_id, kind, unit, created_at) VALUES ({person}, 'debt', 'token', now());"
+        "INSERT INTO ledger_entries (tx_id, account_id, amount)"
+        " SELECT 1, id, -5 FROM accounts WHERE person_id = {person} AND kind = 'debt'",
     (7, "a hold is charged once, and what it says"):
         "UPDATE holds SET settled = settled - 1 WHERE turn_id = {turn}",
     (8, "no two periods of a subscription overlap"):
@@ -218,6 +222,14 @@ CORRUPTIONS = {
         "UPDATE payments SET created_at = created_at - interval '1 year' WHERE payer_id = {person}",
     (11, "the last change of status is the status, and each change begins where the one before ended"):
         "UPDATE orders SET status = 'expired' WHERE person_id = {person}",
+    (12, "what counts as ours in Telegram's list is ours"):
+        "INSERT INTO star_transactions (transaction_id, direction, nanostars, partner, class, raw, at, stored_at)"
+        " SELECT provider_payment_id, 'in', 1, 'user', 'payment', '{{}}', now(), now()"
+        " FROM payments WHERE payer_id = {person}",
+    (12, "the last reconciliation of Stars is explained by named classes"):
+        "INSERT INTO star_reconciliations (cause, credited, refunded, charged_back, failed, transactions,"
+        " theirs_nanostars, ours_nanostars, explained_nanostars, classes, began_at, ended_at)"
+        " VALUES ('test', 0, 0, 0, 0, 1, 5, 3, 1, '{{}}', now(), now())",
 }  # fmt: skip
 
 
