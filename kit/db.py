@@ -8,6 +8,7 @@ through is not known: what is tried again must find that out by itself. One that
 the database's name is Misconfigured.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import MetaData, event
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -88,8 +89,10 @@ class Database:
         Raises Unavailable('postgres') when the connection cannot be had or is lost, at the commit as well.
         """
         with _loss_is_unavailable():
-            async with self._connected(self.engine) as tx, tx.begin():
+            # The first statement begins it. What did not get to the commit is rolled back as the connection goes back.
+            async with self._connected(self.engine) as tx:
                 yield tx
+                await tx.commit()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -121,6 +124,45 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+async def call(tx: AsyncConnection, statement: str, *values: Any) -> Any:
+    """Send a statement that answers one row, and return that row: for what runs with every answer.
+
+    The statement is written as the driver takes it ($1, $2, …), since SQLAlchemy neither compiles it nor wraps its
+    result, which takes longer than all else that the client does. Errors are those of `tx.execute`.
+    """
+    return await tx.run_sync(_call, statement, values)
+
+
+def _call(connection: Connection, statement: str, values: tuple[Any, ...]) -> Any:
+    if not connection.in_transaction():
+        connection.begin()  # what goes through the cursor does not begin one, and none would be committed
+    driver, dialect = connection.connection, connection.dialect
+    cursor = driver.cursor()
+    try:
+        cursor.execute(statement, values)
+        return cursor.fetchone()
+    except dialect.loaded_dbapi.Error as error:
+        # A function that was replaced under a running process is prepared anew on a new connection.
+        stale = isinstance(error, dialect.loaded_dbapi.InvalidCachedStatementError)
+        lost = stale or dialect.is_disconnect(error, driver.dbapi_connection, cursor)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=dialect,
+        ) from error
+    except asyncio.CancelledError as error:
+        connection.invalidate(error)  # nobody knows what its server still does
+        raise
+    finally:
+        cursor.close()
 
 
 def _refuse_closed(dbapi_connection: Any, *_: object) -> None:
