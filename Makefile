@@ -21,7 +21,7 @@ define install
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test test-money bench soak check format install install-dev requirements doctor clean
+.PHONY: help up test test-money bench bench-ledger soak check format install install-dev requirements doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-money: $(INSTALLED_DEV)  ## the tests of money at full size: every kill poi
 
 bench: $(INSTALLED_DEV)  ## measure: a hundred persons, and the first token, against the bare model server (15 min)
 	$(BIN)/python -m bench.chat $(ARGS)
+
+bench-ledger: $(INSTALLED_DEV)  ## measure: holds and settlements against bare asyncpg, and in books of 10 million entries (10 min)
+	$(BIN)/python -m bench.ledger $(ARGS)
 
 soak: $(INSTALLED_DEV)  ## random kills for a night: processes die while people chat (hours)
 	$(BIN)/python -m pytest -q -m slow tests/crash $(ARGS)

@@ -7,29 +7,14 @@ function of the database (docs/decisions/ledger-in-plpgsql.md).
 from dataclasses import dataclass
 from datetime import datetime
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing import amounts
+from kit import db
 from kit.errors import Conflict, InsufficientTokens
 
-_BIG, _INT, _TIME = sa.BigInteger(), sa.Integer(), sa.DateTime(timezone=True)
-
-_PLACE = sa.text("SELECT * FROM hold_place(:person, :turn, :step, :least, :most, :now)").bindparams(
-    sa.bindparam("person", type_=_BIG),
-    sa.bindparam("turn", type_=_BIG),
-    sa.bindparam("step", type_=_INT),
-    sa.bindparam("least", type_=_BIG),
-    sa.bindparam("most", type_=_BIG),
-    sa.bindparam("now", type_=_TIME),
-)
-_SETTLE = sa.text("SELECT * FROM hold_settle(:turn, :step, :tokens, :courtesy_max, :now)").bindparams(
-    sa.bindparam("turn", type_=_BIG),
-    sa.bindparam("step", type_=_INT),
-    sa.bindparam("tokens", type_=_BIG),
-    sa.bindparam("courtesy_max", type_=_BIG),
-    sa.bindparam("now", type_=_TIME),
-)
+_PLACE = "SELECT * FROM hold_place($1, $2, $3, $4, $5, $6)"
+_SETTLE = "SELECT * FROM hold_settle($1, $2, $3, $4, $5)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +57,14 @@ async def place(
     """
     amounts.tokens(tokens_min)
     amounts.tokens(tokens_max, least=tokens_min)
-    row = (
-        await tx.execute(
-            _PLACE,
-            {
-                "person": person_id,
-                "turn": turn_id,
-                "step": step,
-                "least": tokens_min,
-                "most": tokens_max,
-                "now": now,
-            },
+    row = await db.call(tx, _PLACE, person_id, turn_id, step, tokens_min, tokens_max, now)
+    if row["outcome"] == "insufficient":
+        raise InsufficientTokens(
+            posted=row["wallet_posted"] or 0, reserved=row["wallet_reserved"] or 0, needed=tokens_min
         )
-    ).one()
-    if row.outcome == "insufficient":
-        raise InsufficientTokens(posted=row.wallet_posted or 0, reserved=row.wallet_reserved or 0, needed=tokens_min)
-    if row.outcome == "conflict":
+    if row["outcome"] == "conflict":
         raise Conflict(f"hold {turn_id}/{step} belongs to another person")
-    return Hold(person_id, turn_id, step, row.held, row.outcome)
+    return Hold(person_id, turn_id, step, row["held"], row["outcome"])
 
 
 async def settle(
@@ -102,26 +77,20 @@ async def settle(
     """
     amounts.tokens(tokens, least=0)
     amounts.tokens(courtesy_max, least=0)
-    row = (
-        await tx.execute(
-            _SETTLE, {"turn": turn_id, "step": step, "tokens": tokens, "courtesy_max": courtesy_max, "now": now}
-        )
-    ).one()
-    if row.outcome is None:
+    row = await db.call(tx, _SETTLE, turn_id, step, tokens, courtesy_max, now)
+    if row["outcome"] is None:
         return None
     return Settlement(
-        held=row.held,
-        charged=row.charged,
-        courtesy=row.courtesy,
-        unpaid=tokens - row.charged - row.courtesy,
-        posted_after=row.wallet_posted,
-        reserved_after=row.wallet_reserved,
+        held=row["held"],
+        charged=row["charged"],
+        courtesy=row["courtesy"],
+        unpaid=tokens - row["charged"] - row["courtesy"],
+        posted_after=row["wallet_posted"],
+        reserved_after=row["wallet_reserved"],
     )
 
 
 async def release(tx: AsyncConnection, *, turn_id: int, step: int = 0, now: datetime) -> bool:
     """Give a hold back uncharged. False: it is resolved already, or never was."""
-    row = (
-        await tx.execute(_SETTLE, {"turn": turn_id, "step": step, "tokens": None, "courtesy_max": 0, "now": now})
-    ).one()
-    return row.outcome is not None
+    row = await db.call(tx, _SETTLE, turn_id, step, None, 0, now)
+    return row["outcome"] is not None

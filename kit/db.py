@@ -8,6 +8,7 @@ through is not known: what is tried again must find that out by itself. One that
 the database's name is Misconfigured.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import MetaData, event
+from sqlalchemy import Connection, Dialect, MetaData, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -88,8 +89,10 @@ class Database:
         Raises Unavailable('postgres') when the connection cannot be had or is lost, at the commit as well.
         """
         with _loss_is_unavailable():
-            async with self._connected(self.engine) as tx, tx.begin():
+            # The first statement begins it. What did not get to the commit is rolled back as the connection goes back.
+            async with self._connected(self.engine) as tx:
                 yield tx
+                await tx.run_sync(_commit)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -117,10 +120,58 @@ class Database:
         try:
             yield connection
         finally:
-            await connection.close()
+            if not connection.closed:
+                await connection.close()
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _commit(connection: Connection) -> None:
+    """Commit and give the connection back, in one go."""
+    connection.commit()
+    connection.close()
+
+
+async def call(tx: AsyncConnection, statement: str, *values: Any) -> Any:
+    """Send a statement that answers one row, and return that row: for what runs with every answer.
+
+    The statement is written as the driver takes it ($1, $2, …) and handed to the driver: compiling it and wrapping its
+    result takes SQLAlchemy longer than all else that the client does. Errors are those of `tx.execute`.
+    """
+    connection = tx.sync_connection
+    assert connection is not None
+    if not connection.in_transaction():
+        connection.begin()  # SQLAlchemy does not see the statement, and would commit nothing
+    adapted: Any = connection.connection.dbapi_connection
+    driver: asyncpg.Connection = adapted.driver_connection
+    try:
+        if not driver.is_in_transaction():
+            # What the dialect does before a first statement; it has no other name. In autocommit it does nothing.
+            await adapted._start_transaction()  # noqa: SLF001
+        return await driver.fetchrow(statement, *values)
+    except asyncio.CancelledError as error:
+        await tx.invalidate(error)  # nobody knows what its server still does
+        raise
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, connection.dialect.loaded_dbapi.Error) as error:
+        # A function that was replaced under a running process is prepared anew on a new connection.
+        lost = driver.is_closed() or isinstance(error, asyncpg.InvalidCachedStatementError)
+        if lost:
+            await tx.invalidate(error)
+        raise _wrapped(error, connection.dialect, statement, lost=lost) from error
+
+
+def _wrapped(error: Exception, dialect: Dialect, statement: str, *, lost: bool) -> DBAPIError:
+    """Return a driver's error as SQLAlchemy would raise it."""
+    dbapi = dialect.loaded_dbapi
+    if not isinstance(error, dbapi.Error):
+        kind = dbapi.IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else dbapi.Error
+        translated = kind(str(error), error)
+        translated.__cause__ = error
+        error = translated
+    return DBAPIError.instance(  # type: ignore[return-value]
+        statement, None, error, dbapi.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect
+    )
 
 
 def _refuse_closed(dbapi_connection: Any, *_: object) -> None:
