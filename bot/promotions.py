@@ -1,11 +1,15 @@
 """What stands beside the offers for one person: the trial, a percentage that they hold, days that wait for them."""
 
+from dataclasses import replace
+
 from aiogram.types import InlineKeyboardMarkup
 
 from app import free_access
 from billing import discounts, house_access, promos
+from billing.balance import Balance
+from billing.house_access import HOUSE
 from billing.orders import Order
-from bot import keyboards, notices
+from bot import keyboards, notices, offers
 from bot.context import Context
 
 
@@ -43,12 +47,20 @@ async def on_sheet(ctx: Context, order: Order, text: str) -> str:
     return ctx.words.say("promo-sheet", full=off.full_amount, stars=order.amount) + "\n\n" + text
 
 
-async def below_subscription(ctx: Context, text: str) -> str:
-    """Return /subscription with the days that wait for the plan to end."""
+async def subscription(ctx: Context, held: Balance) -> tuple[str, InlineKeyboardMarkup]:
+    """Return /subscription with the days that wait for the plan to end.
+
+    Beside better days that were given, what the person pays for is shown as well, with its button.
+    """
+    text, keyboard = offers.subscription(ctx.words, held)
+    bought = next((one for one in held.subscriptions if one.provider != HOUSE), None)
+    if held.subscription and held.subscription.provider == HOUSE and bought:
+        paid, keyboard = offers.subscription(ctx.words, replace(held, subscription=bought))
+        text = f"{text}\n\n{paid}"
     async with ctx.app.db.read() as connection:
         waiting = await house_access.waiting(connection, person_id=ctx.person.id)
     lines = [
         ctx.words.say("granted-waiting", plan=one.titles[ctx.words.language], days=one.days, tokens=one.tokens)
         for one in waiting
     ]
-    return "\n".join([text, "", *lines]) if lines else text
+    return "\n".join([text, "", *lines]) if lines else text, keyboard

@@ -87,8 +87,7 @@ async def show_balance(message: Message, ctx: Context) -> None:
 
 async def show_subscription(message: Message, ctx: Context) -> None:
     held = await _balance(ctx)
-    text, keyboard = offers.subscription(ctx.words, held)
-    ctx.reply(await promotions.below_subscription(ctx, text), keyboard)
+    ctx.reply(*await promotions.subscription(ctx, held))
 
 
 async def stars_where(query: CallbackQuery, ctx: Context) -> None:

@@ -129,8 +129,9 @@ async def _percentage(forma: Forma, say: Tongue, link: str) -> None:
 
 async def test_days_are_shown_as_they_are_and_wait_for_a_plan_that_is_as_good(forma: Forma) -> None:
     await make(forma, "WEEK", Terms("days", days=7, plan_id="forma", uses_max=5))
-    guest, payer = await forma.person("en"), await forma.person("ru")
-    await asyncio.gather(_days_begin(guest), _days_wait(payer))
+    await make(forma, "BEST", Terms("days", days=3, plan_id="max"))
+    guest, payer, both = await forma.person("en"), await forma.person("ru"), await forma.person("en")
+    await asyncio.gather(_days_begin(guest), _days_wait(payer), _days_beside(both))
     await forma.advance(days=6, hours=1)
     await guest.wait_for("Your free days of Forma end on", timeout_s=WAIT_S, since=0)
     await forma.advance(days=1)
@@ -147,6 +148,17 @@ async def _days_begin(guest: Person) -> None:
     await guest.wait_for("Promo code accepted: Forma until", timeout_s=WAIT_S)
     await guest.send("/subscription")
     await guest.wait_for("nothing to pay. It ends by itself and charges nothing", timeout_s=WAIT_S)
+
+
+async def _days_beside(both: Person) -> None:
+    """Whoever has better days beside a plan that renews sees both, and can cancel what charges."""
+    await shop.subscribe(both, shop.EN)
+    await both.send("/promo best")
+    await both.wait_for("Promo code accepted: Max until", timeout_s=WAIT_S)
+    await both.send("/subscription")
+    card = await both.wait_for("Max: until", timeout_s=WAIT_S)
+    assert "then renews for 600 ⭐" in plain(card)
+    assert card.labels == [shop.EN.cancel]
 
 
 async def _days_wait(payer: Person) -> None:
