@@ -184,6 +184,7 @@ async def take_ending(tx: AsyncConnection, *, now: datetime, within: timedelta, 
             table.c.provider == HOUSE,
             table.c.status.not_in(TERMINAL),
             table.c.until.between(now, now + within),
+            table.c.until - table.c.created_at > within,  # what is as short as this was told at its beginning
             table.c.told_until.is_distinct_from(table.c.until),
         )
         .order_by(table.c.until)

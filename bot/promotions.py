@@ -44,7 +44,7 @@ async def on_sheet(ctx: Context, order: Order, text: str) -> str:
 
 
 async def below_subscription(ctx: Context, text: str) -> str:
-    """Return /subscription with the days that wait for the plan to end."""
+    """Return /subscription's text with the days that wait for the plan to end."""
     async with ctx.app.db.read() as connection:
         waiting = await house_access.waiting(connection, person_id=ctx.person.id)
     lines = [

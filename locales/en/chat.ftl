@@ -25,6 +25,8 @@ help =
     /balance — what is left
     /plans — plans and packs
     /subscription — your subscription and how to cancel it
+    /promo — enter a promo code
+    /invite — invite a friend
     /settings — look and length of answers
     /language — language
     /support — questions and faults

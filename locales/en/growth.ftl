@@ -43,7 +43,7 @@ granted-ended = { $plan }: your free days have ended, nothing was charged. Free 
 ## Promo codes
 
 button-promo = I have a promo code
-promo-ask = Send your promo code as a reply to this message.
+promo-ask = Send your promo code as a reply to this message. Or like this: /promo CODE
 promo-placeholder = Promo code
 promo-tokens = Promo code accepted: { TOKENS($tokens) }, until { DATE($until) }.
 promo-days = Promo code accepted: { $plan } until { DAY($until) }, { ANSWERS($tokens) }. Nothing will be charged.

@@ -25,6 +25,8 @@ help =
     /balance — сколько осталось
     /plans — планы и пакеты
     /subscription — подписка и отмена
+    /promo — ввести промокод
+    /invite — пригласить друга
     /settings — вид и длина ответов
     /language — язык
     /support — вопросы и сбои

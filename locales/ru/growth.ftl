@@ -49,7 +49,7 @@ granted-ended = { $plan }: дни без оплаты закончились, н
 ## Промокоды
 
 button-promo = Есть промокод
-promo-ask = Пришлите промокод ответом на это сообщение.
+promo-ask = Пришлите промокод ответом на это сообщение. Или так: /promo КОД
 promo-placeholder = Промокод
 promo-tokens = Промокод принят: { TOKENS($tokens) }, до { DATE($until) }.
 promo-days = Промокод принят: { $plan } до { DAY($until) }, { ANSWERS($tokens) }. Ничего не спишется.

@@ -1,11 +1,13 @@
 """Promo codes from both sides: the operator makes, lists and ends them; people use them by command, link or answer."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
+from app import admin_requests
 from app.promo import TRIES_MAX
+from billing import promos
+from billing.promos import Terms
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.support import shop
 from tests.support.forma import Forma
@@ -36,23 +38,32 @@ async def ask(room: Room, text: str, words: str) -> Seen:
     return await operator.wait_for(words, chat=group, timeout_s=90)
 
 
-async def make(room: Room, rest: str) -> Seen:
-    """Make a code as the operator does; returns what it became."""
-    group, operator = room
-    name = rest.split(maxsplit=1)[0]
-    await operator.press(await ask(room, f"/promo new {rest}", f"Завести промокод {name}?"), "Завести")
-    return await operator.wait_for(f"Промокод {name}: ", chat=group, timeout_s=WAIT_S)
+async def make(forma: Forma, name: str, terms: Terms) -> None:
+    """A code that the operator has made."""
+    async with forma.app.db.transaction() as tx:
+        await promos.create(tx, code=name, terms=terms, created_by=1, now=forma.app.clock.now())
 
 
 async def test_a_code_is_made_used_listed_and_ended(forma: Forma, room: Room) -> None:
     group, operator = room
-    await ask(room, "/promo", "Промокодов ещё нет")
     person = await forma.person("ru")
     assert "Есть промокод" not in (await shop.offer(person, shop.RU)).labels  # nobody is asked for what there is not
     question = await ask(room, "/promo new Весна tokens=50_000 days=30 uses=1 until=2099-12-31", "Завести промокод")
     assert "ВЕСНА? 50 000 токенов, ≈ 50 ответов на 30 дней, по 31 дек. 2099, использований не больше 1." in plain(
         question
     )
+    other = await forma.tg.person(first_name="Второй", language_code="ru")
+    await group.set_member(other.id, "administrator")
+    toast = await other.toast(await other.press(question, "Завести"), timeout_s=WAIT_S)
+    assert "кто отправил" in toast["text"]
+    async with forma.app.db.transaction() as tx:
+        grant = {"tokens": 10, "reason": "проверка"}
+        number = await admin_requests.ask(
+            tx, actor_id=operator.id, action="grant", subject_id=0, details=grant, now=forma.app.clock.now()
+        )
+    for made_up in (f"promo:yes:{number}", "promo:yes:x", "promo:", f"promo:yes:{'9' * 40}"):
+        pressed = await operator.press(question, data=made_up)
+        assert "устарело" in (await operator.toast(pressed, timeout_s=WAIT_S))["text"]
     assert await forma.scalar("SELECT count(*) FROM promo_codes") == 0
     await operator.press(question, "Завести")
     await operator.wait_for("Завёл Оператор", chat=group, timeout_s=WAIT_S)
@@ -86,13 +97,9 @@ def plain(seen: Seen) -> str:
     return seen.text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
-async def test_a_percentage_by_link_in_both_languages_makes_a_pack_cheaper_and_a_plan_richer(
-    forma: Forma, room: Room
-) -> None:
-    made = await make(room, "SUMMER percent=20")
-    link = made.text.rpartition("start=")[2]
-    assert link == "promo_SUMMER"
-    await asyncio.gather(*(_percentage(forma, TONGUES[language], link) for language in TONGUES))
+async def test_a_percentage_by_link_makes_a_pack_cheaper_and_a_plan_richer(forma: Forma) -> None:
+    await make(forma, "SUMMER", Terms("percent", percent=20))
+    await asyncio.gather(*(_percentage(forma, TONGUES[language], "promo_SUMMER") for language in TONGUES))
     assert await forma.scalar("SELECT uses FROM promo_codes WHERE code = 'SUMMER'") == 2
     assert await forma.violations() == []
 
@@ -120,10 +127,11 @@ async def _percentage(forma: Forma, say: Tongue, link: str) -> None:
         assert (await person.stars(), await forma.scalar(LOT, id=person.id)) == (4_400, 400_000)
 
 
-async def test_days_are_shown_as_they_are_and_wait_for_a_plan_that_is_as_good(forma: Forma, room: Room) -> None:
-    await make(room, "WEEK plan=forma days=7 uses=5")
-    guest, payer = await forma.person("en"), await forma.person("ru")
-    await asyncio.gather(_days_begin(guest), _days_wait(payer))
+async def test_days_are_shown_as_they_are_and_wait_for_a_plan_that_is_as_good(forma: Forma) -> None:
+    await make(forma, "WEEK", Terms("days", days=7, plan_id="forma", uses_max=5))
+    await make(forma, "BEST", Terms("days", days=3, plan_id="max"))
+    guest, payer, both = await forma.person("en"), await forma.person("ru"), await forma.person("en")
+    await asyncio.gather(_days_begin(guest), _days_wait(payer), _days_beside(both))
     await forma.advance(days=6, hours=1)
     await guest.wait_for("Your free days of Forma end on", timeout_s=WAIT_S, since=0)
     await forma.advance(days=1)
@@ -140,6 +148,17 @@ async def _days_begin(guest: Person) -> None:
     await guest.wait_for("Promo code accepted: Forma until", timeout_s=WAIT_S)
     await guest.send("/subscription")
     await guest.wait_for("nothing to pay. It ends by itself and charges nothing", timeout_s=WAIT_S)
+
+
+async def _days_beside(both: Person) -> None:
+    """Whoever has better days beside a plan that renews sees both, and can cancel what charges."""
+    await shop.subscribe(both, shop.EN)
+    await both.send("/promo best")
+    await both.wait_for("Promo code accepted: Max until", timeout_s=WAIT_S)
+    await both.send("/subscription")
+    card = await both.wait_for("Max: until", timeout_s=WAIT_S)
+    assert "then renews for 600 ⭐" in plain(card)
+    assert card.labels == [shop.EN.cancel]
 
 
 async def _days_wait(payer: Person) -> None:
@@ -177,24 +196,3 @@ async def test_guessing_is_bounded_and_hostile_codes_change_nothing(forma: Forma
         await forma.quiet_until(answered, id=person.id, words=begins, times=times)
     assert await forma.scalar("SELECT count(*) FROM promo_redemptions WHERE person_id = :id", id=person.id) == 0
     assert await forma.scalar("SELECT count(*) FROM inbox WHERE error IS NOT NULL") == 0
-
-
-async def test_only_whoever_asked_confirms_and_a_made_up_button_does_nothing(forma: Forma, room: Room) -> None:
-    group, operator = room
-    person = await forma.person("ru")
-    other = await forma.tg.person(first_name="Второй", language_code="ru")
-    await group.set_member(other.id, "administrator")
-    await ask(room, "/promo new OTHERS percent=100", "Не понимаю: percent=100")
-    question = await ask(room, "/promo new OTHERS percent=10", "Завести промокод OTHERS?")
-    toast = await other.toast(await other.press(question, "Завести"), timeout_s=WAIT_S)
-    assert "кто отправил" in toast["text"]
-    await operator.press(question, "Нет")
-    await operator.wait_for("Ничего не изменено", chat=group, timeout_s=90)
-    grant = await ask(room, f"/grant {person.id} 10 проверка", "Начислить")
-    number = grant.buttons[0]["callback_data"].rpartition(":")[2]
-    for made_up in (f"promo:yes:{number}", "promo:yes:x", "promo:", f"promo:yes:{'9' * 40}"):
-        pressed: dict[str, Any] = await operator.press(grant, data=made_up)
-        assert "устарело" in (await operator.toast(pressed, timeout_s=WAIT_S))["text"]
-    assert await forma.scalar("SELECT count(*) FROM promo_codes WHERE code = 'OTHERS'") == 0
-    await operator.press(grant, "Начислить")
-    await operator.wait_for("Начислено", chat=group, timeout_s=90)
