@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from app import books, purchase
+from app import books, cases, purchase
 from app.context import App
+from billing import cases as billing_cases
 from billing import lots, orders, refunds, subscriptions
 from kit import inbox, outbox
 
@@ -19,7 +20,7 @@ PURGE_MAX = 5_000
 
 
 async def minute(app: App) -> None:
-    """End subscriptions and lots that are due; tell of plans that ended, charges that failed, charges to come."""
+    """End subscriptions and lots that are due; tell of plans that ended, failed and coming charges, cases due."""
     now = app.clock.now()
     async with app.db.transaction() as tx:
         for change in await subscriptions.expire_due(tx, now=now, limit=BATCH_MAX):
@@ -35,6 +36,8 @@ async def minute(app: App) -> None:
         await orders.expire_due(tx, now=now, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
         await lots.expire_due(tx, now=now, limit=BATCH_MAX)
+    async with app.db.transaction() as tx:
+        await cases.remind(app, tx, now=now, limit=BATCH_MAX)
 
 
 async def hour(app: App) -> None:
@@ -44,6 +47,9 @@ async def hour(app: App) -> None:
     async with app.db.transaction() as tx:
         for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
             await purchase.insist_on_refund(app, tx, refund, now=now)
+    async with app.db.transaction() as tx:
+        await billing_cases.close_quiet(tx, now=now, limit=BATCH_MAX)
+        await billing_cases.purge(tx, now=now, limit=PURGE_MAX)
     async with app.db.transaction() as tx:
         await inbox.purge(tx, source=inbox.TELEGRAM, now=now, limit=PURGE_MAX)
         await outbox.purge(tx, now=now, limit=PURGE_MAX)

@@ -124,7 +124,8 @@ CHECKS: Final = (
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(e.amount), 0) AS sum
             FROM ledger_tx t JOIN ledger_entries e ON e.tx_id = t.id JOIN accounts a ON a.id = e.account_id
-            WHERE t.kind IN ('purchase', 'quarantine') AND t.ref_type = 'payment' AND t.ref_id = p.id::text
+            WHERE t.kind IN ('purchase', 'quarantine') AND t.ref_type IN ('payment', 'resolution')
+              AND t.ref_id = p.id::text
               AND a.code = CASE p.currency WHEN 'XTR' THEN 'stars' ELSE 'roubles' END
         ) booked
         CROSS JOIN LATERAL (
@@ -142,6 +143,23 @@ CHECKS: Final = (
                 WHEN p.status IN ('succeeded', 'partially_refunded', 'refunded', 'charged_back') THEN p.amount ELSE 0
             END
         )
+        """,
+    ),
+    Check(
+        4,
+        "a resolved quarantine has exactly one credit or one refund",
+        """
+        SELECT 'payment ' || p.id, p.quarantine_reason || ': ' || booked.credits || ' credits, ' || booked.refunds
+        FROM payments p
+        CROSS JOIN LATERAL (
+            SELECT (SELECT count(*) FROM ledger_tx t
+                    WHERE t.kind = 'purchase' AND t.ref_type = 'payment' AND t.ref_id = p.id::text) AS credits,
+                   (SELECT count(*) FROM refunds r WHERE r.payment_id = p.id AND r.status = 'succeeded') AS refunds
+        ) booked
+        WHERE {payer} AND p.quarantine_reason IS NOT NULL AND CASE
+            WHEN p.resolved_at IS NULL THEN booked.credits + booked.refunds <> 0
+            ELSE booked.credits > 1 OR (booked.credits = 0 AND booked.refunds <> 1)
+        END
         """,
     ),
     Check(
@@ -253,6 +271,14 @@ CHECKS: Final = (
             ) w
         ) c ON true
         WHERE c.last IS DISTINCT FROM v.status OR NOT c.linked
+        """,
+    ),
+    Check(
+        14,
+        "a case about a payment is its payer's",
+        """
+        SELECT 'case ' || c.id, 'payment ' || p.id
+        FROM cases c JOIN payments p ON p.id = c.payment_id WHERE c.person_id <> p.payer_id AND {payer}
         """,
     ),
 )

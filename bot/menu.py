@@ -17,6 +17,7 @@ def commands(say: Words) -> list[BotCommand]:
         "plans": say.say("command-plans"),
         "buy": say.say("command-buy"),
         "subscription": say.say("command-subscription"),
+        "payments": say.say("command-payments"),
         "settings": say.say("command-settings"),
         "language": say.say("command-language"),
         "help": say.say("command-help"),
@@ -33,7 +34,11 @@ def admin_commands(say: Words) -> list[BotCommand]:
     texts = {
         "stats": say.say("command-stats"),
         "user": say.say("command-user"),
+        "payments": say.say("command-payments-admin"),
         "grant": say.say("command-grant"),
+        "refund": say.say("command-refund"),
+        "quarantine": say.say("command-quarantine"),
+        "cases": say.say("command-cases"),
         "queue": say.say("command-queue"),
         "health": say.say("command-health"),
     }

@@ -17,6 +17,7 @@ from billing import balance, lots
 from bot import cards, keyboards
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
+from bot.handlers import casework, cashier
 from bot.refusals import Refused, Unreachable
 from kit import audit, outbox
 from kit.words import Words, words
@@ -55,6 +56,7 @@ def router() -> Router:
     commands.message.register(health, Command("health"))
     commands.message.register(help_, Command("help", "start"))
     commands.callback_query.register(resolve_grant, F.data.startswith("grant:"))
+    commands.include_routers(cashier.router(), casework.router())
     talk = Router(name="admin-talk")
     talk.message.register(ignore)
     made.include_routers(commands, talk)
@@ -168,6 +170,7 @@ async def resolve_grant(query: CallbackQuery, ctx: Context, is_admin: bool) -> N
             request = await admin_requests.resolve(
                 tx,
                 int(raw_id) if raw_id.isdecimal() and len(raw_id) < 18 else 0,
+                action="grant",
                 actors=speaks_for,
                 confirmed=confirmed,
                 now=now,

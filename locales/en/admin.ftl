@@ -3,7 +3,11 @@
 admin-help =
     /stats — summary
     /user — card by id, @name or error code
+    /payments — a person's payments
     /grant — grant tokens
+    /refund — give money back
+    /quarantine — payments that do not match their order
+    /cases — cases about payments
     /queue — the queue
     /health — state
 admin-not-member = Commands are carried out for members of this group only.
@@ -119,6 +123,10 @@ admin-alert-refunded = Refund { STARS($stars) } · { $id }
 admin-alert-refund-overdue = ⚠️ A refund did not go through: { STARS($stars) } · { $id }. It is tried again every day. Does the bot's balance hold enough Stars?
 # A payment that does not match its order and waits for the operator
 admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($stars) } · { $id } · code { $code }. The money is in, no tokens were granted.
+# A case waits for an answer; $left_s - how much is left until the promised time
+admin-alert-case-due = ⚠️ An answer is nearly overdue: case #{ $id } · { $person_id }, { DURATION($left_s) } left. To see it: /cases { $id }
+# $left_s - how much it is overdue
+admin-alert-case-overdue = ⚠️ An answer is overdue: case #{ $id } · { $person_id }, promised { DURATION($left_s) } ago. To see it: /cases { $id }
 admin-alert-job = ⚠️ Job { $job } failed. Code { $code }
 admin-alert-job-over = ✅ Job { $job } works again
 admin-alert-bug = ❌ A bug: { $where }. Code { $code }

@@ -3,7 +3,11 @@
 admin-help =
     /stats — сводка
     /user — карточка по номеру, @имени или коду ошибки
+    /payments — оплаты человека
     /grant — начислить токены
+    /refund — вернуть деньги
+    /quarantine — платежи, которые не сошлись с заказом
+    /cases — обращения об оплате
     /queue — очередь
     /health — состояние
 admin-not-member = Команды выполняются только для участников этой группы.
@@ -119,6 +123,10 @@ admin-alert-refunded = Возврат { STARS($stars) } · { $id }
 admin-alert-refund-overdue = ⚠️ Возврат не прошёл: { STARS($stars) } · { $id }. Повторяем каждый день. Хватает ли звёзд на балансе бота?
 # Платёж, который не сошёлся с заказом и ждёт оператора
 admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
+# Обращение ждёт ответа; $left_s - сколько осталось до обещанного срока
+admin-alert-case-due = ⚠️ Ответ скоро просрочим: обращение #{ $id } · { $person_id }, осталось { DURATION($left_s) }. Показать: /cases { $id }
+# $left_s - на сколько просрочено
+admin-alert-case-overdue = ⚠️ Ответ просрочен: обращение #{ $id } · { $person_id }, обещали { DURATION($left_s) } назад. Показать: /cases { $id }
 admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
 admin-alert-job-over = ✅ Задача { $job } снова выполняется
 admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }

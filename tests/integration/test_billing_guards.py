@@ -191,6 +191,8 @@ CORRUPTIONS = {
         "DELETE FROM payments WHERE payer_id = {person}",
     (4, "a payment's money is booked once, and given back as often as it was refunded"):
         "DELETE FROM ledger_entries WHERE account_id = 10",
+    (4, "a resolved quarantine has exactly one credit or one refund"):
+        "UPDATE payments SET quarantine_reason = 'wrong_price', resolved_at = NULL WHERE payer_id = {person}",
     (5, "what was credited is what the order says"):
         "UPDATE orders SET tokens = tokens + 1 WHERE person_id = {person}",
     (6, "refunds do not exceed their payment"):
@@ -207,6 +209,9 @@ CORRUPTIONS = {
         "UPDATE payments SET created_at = created_at - interval '1 year' WHERE payer_id = {person}",
     (11, "the last change of status is the status, and each change begins where the one before ended"):
         "UPDATE orders SET status = 'expired' WHERE person_id = {person}",
+    (14, "a case about a payment is its payer's"):
+        "INSERT INTO cases (person_id, payment_id, status, created_at, updated_at)"
+        " SELECT 1, max(id), 'answered', now(), now() FROM payments WHERE payer_id = {person}",
 }  # fmt: skip
 
 
