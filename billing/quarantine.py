@@ -98,6 +98,8 @@ async def terms(
     row = (await connection.execute(query.limit(1))).one_or_none()
     if row is None or not row.tokens or row.kind == "free":
         raise ProductUnknown(payment_id=payment_id)
+    if row.kind == "subscription" and payment.provider != STARS:
+        raise OnlyRefundable  # only the period of Stars is known here
     owner = person_id or row.person_id or payment.payer_id
     return Terms(payment_id, payment.payer_id, owner, row.id, row.version_id, row.kind, row.tokens, row.titles)
 

@@ -39,6 +39,8 @@ class Prompted(Filter):
     """Lets messages through that a person was asked for; the handler gets the prompt."""
 
     async def __call__(self, _: Message, ctx: Context) -> bool | dict[str, Any]:
+        if not cases.are_open(ctx.app):
+            return False
         async with ctx.app.db.read() as connection:
             found = await records.prompted(connection, person_id=ctx.person.id, now=ctx.app.clock.now())
         return {"prompted": found} if found else False
@@ -48,6 +50,8 @@ class ToTheCase(Filter):
     """Lets replies to the operator's words through; the handler gets a prompt for that case."""
 
     async def __call__(self, message: Message, room: Room) -> bool | dict[str, Any]:
+        if not cases.are_open(room.app):
+            return False
         case_id = case_of(message.reply_to_message, room.username)
         return {"prompted": Prompt(None, case_id, None)} if case_id is not None else False
 

@@ -37,7 +37,7 @@ admin-anonymous = an anonymous administrator
 admin-user-usage = Whom shall I show? /user 12345, /user @name or /user A1B2
 admin-user-none = Not found: { $query }
 # $username - with @, or none
-admin-user-head = { $name }{ $username ->
+admin-user-head = 👤 { $name }{ $username ->
     [none] { "" }
    *[other] { " " }{ $username }
 } · { $id }
@@ -124,9 +124,9 @@ admin-alert-refund-overdue = ⚠️ A refund did not go through: { STARS($stars)
 # A payment that does not match its order and waits for the operator
 admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($stars) } · { $id } · code { $code }. The money is in, no tokens were granted.
 # A case waits for an answer; $left_s - how much is left until the promised time
-admin-alert-case-due = ⚠️ An answer is nearly overdue: case #{ $id } · { $person_id }, { DURATION($left_s) } left. To see it: /cases { $id }
+admin-alert-case-due = ⚠️ { case-mark } · { $person_id }: an answer is due in { DURATION($left_s) }. To see it: /cases { $id }
 # $left_s - how much it is overdue
-admin-alert-case-overdue = ⚠️ An answer is overdue: case #{ $id } · { $person_id }, promised { DURATION($left_s) } ago. To see it: /cases { $id }
+admin-alert-case-overdue = ⚠️ { case-mark } · { $person_id }: the answer is overdue by { DURATION($left_s) }. To see it: /cases { $id }
 admin-alert-job = ⚠️ Job { $job } failed. Code { $code }
 admin-alert-job-over = ✅ Job { $job } works again
 admin-alert-bug = ❌ A bug: { $where }. Code { $code }

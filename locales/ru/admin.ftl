@@ -37,7 +37,7 @@ admin-anonymous = анонимный администратор
 admin-user-usage = Кого показать? /user 12345, /user @name или /user A1B2
 admin-user-none = Не нашёл: { $query }
 # $username - с @ или none
-admin-user-head = { $name }{ $username ->
+admin-user-head = 👤 { $name }{ $username ->
     [none] { "" }
    *[other] { " " }{ $username }
 } · { $id }
@@ -124,9 +124,9 @@ admin-alert-refund-overdue = ⚠️ Возврат не прошёл: { STARS($s
 # Платёж, который не сошёлся с заказом и ждёт оператора
 admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказом: { STARS($stars) } · { $id } · код { $code }. Деньги получены, токены не начислены.
 # Обращение ждёт ответа; $left_s - сколько осталось до обещанного срока
-admin-alert-case-due = ⚠️ Ответ скоро просрочим: обращение #{ $id } · { $person_id }, осталось { DURATION($left_s) }. Показать: /cases { $id }
+admin-alert-case-due = ⚠️ { case-mark } · { $person_id }: ответ обещан через { DURATION($left_s) }. Показать: /cases { $id }
 # $left_s - на сколько просрочено
-admin-alert-case-overdue = ⚠️ Ответ просрочен: обращение #{ $id } · { $person_id }, обещали { DURATION($left_s) } назад. Показать: /cases { $id }
+admin-alert-case-overdue = ⚠️ { case-mark } · { $person_id }: ответ просрочен на { DURATION($left_s) }. Показать: /cases { $id }
 admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
 admin-alert-job-over = ✅ Задача { $job } снова выполняется
 admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }

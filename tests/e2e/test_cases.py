@@ -1,16 +1,19 @@
 """/paysupport: a person's words reach the operator's group, the answer comes back, no question is mistaken for one."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from aiogram.types import Message
 
-from app import housekeeping
+from app import cases as app_cases
 from billing import cases
+from bot.case_marks import case_of
 from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.support import shop
-from tests.support.books import Books
 from tests.support.forma import Forma
+from tests.support.invoices import books
 from tests.support.shop import WAIT_S
 from tests.support.telegram import Group, Person, Seen
 
@@ -52,7 +55,7 @@ async def test_a_case_goes_back_and_forth_until_it_is_closed_once(
 ) -> None:
     group, operator, other = room
     person = await forma.person("ru", first_name="Ада #7")
-    paid = await Books(forma.app.db, forma.app.clock.now()).buy(person.id, "pack")
+    paid = await books(forma).buy(person.id, "pack")
     await prompt(person, "ru", "150 ⭐")
     await person.send("Токены не пришли <b>& всё</b>")
     await person.wait_for(TOLD["ru"], timeout_s=WAIT_S)
@@ -90,25 +93,26 @@ async def test_a_case_goes_back_and_forth_until_it_is_closed_once(
     assert await forma.violations() == []
 
 
-@pytest.mark.parametrize("end", ["/cancel", "/balance", "button", "time"])
-async def test_once_a_person_turned_to_something_else_a_message_is_a_question_again(forma: Forma, end: str) -> None:
-    person = await forma.person("en")
-    asked = await prompt(person, "en")
-    if end == "button":
-        await person.press(asked, "Don't write")
-        await person.wait_for("nothing was sent", timeout_s=WAIT_S)
-    elif end == "time":
-        past = forma.app.clock.now() - cases.PROMPT_LIFE - timedelta(seconds=1)
-        await Books(forma.app.db).run(
-            "UPDATE case_prompts SET created_at = :at WHERE person_id = :id", at=past, id=person.id
-        )
-    else:
-        await person.send(end)
-        await person.wait_for("nothing was sent" if end == "/cancel" else "You have", timeout_s=WAIT_S)
-    await person.send("How much protein do I need?")
-    await forma.quiet(person)
-    assert await forma.scalar(CASES, id=person.id) == 0
-    assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1
+async def test_once_a_person_turned_to_something_else_a_message_is_a_question_again(forma: Forma) -> None:
+    async def turn(end: str) -> None:
+        person = await forma.person("en")
+        asked = await prompt(person, "en")
+        if end == "button":
+            await person.press(asked, "Don't write")
+            await person.wait_for("nothing was sent", timeout_s=WAIT_S)
+        elif end == "time":
+            past = forma.app.clock.now() - cases.PROMPT_LIFE - timedelta(seconds=1)
+            sql = "UPDATE case_prompts SET created_at = :at WHERE person_id = :id"
+            await books(forma).run(sql, at=past, id=person.id)
+        else:
+            await person.send(end)
+            await person.wait_for("nothing was sent" if end == "/cancel" else "You have", timeout_s=WAIT_S)
+        await person.send("How much protein do I need?")
+        await forma.quiet(person)
+        assert await forma.scalar(CASES, id=person.id) == 0, end
+        assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1, end
+
+    await asyncio.gather(*(turn(end) for end in ("/cancel", "/balance", "button", "time")))
 
 
 async def test_a_restart_of_the_bot_forgets_no_prompt(forma: Forma) -> None:
@@ -139,7 +143,7 @@ async def test_what_is_no_text_or_too_long_is_said_and_may_be_tried_again(forma:
     assert await forma.scalar(CASES, id=person.id) == 0
     assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 0
     assert len(shop.said(person, "слишком длинно")) == 1
-    await Books(forma.app.db).run(
+    await books(forma).run(
         "UPDATE case_prompts SET refused_at = refused_at - interval '1 minute' WHERE person_id = :id", id=person.id
     )
     await person.send("короче")
@@ -154,7 +158,7 @@ async def test_what_is_no_text_or_too_long_is_said_and_may_be_tried_again(forma:
 
 async def test_cases_have_limits_and_belong_to_their_person(forma: Forma) -> None:
     person, other = await forma.person("ru"), await forma.person("en")
-    paid = await Books(forma.app.db, forma.app.clock.now()).buy(other.id, "pack")
+    paid = await books(forma).buy(other.id, "pack")
     now = forma.app.clock.now()
     async with forma.app.db.transaction() as tx:
         made = [
@@ -198,12 +202,9 @@ async def test_the_operator_is_reminded_of_the_promise_and_lists_what_is_open(
     )
     due, late = "admin-alert-case-due", "admin-alert-case-overdue"
     for hours, told in ((41, None), (43, due), (47, due), (49, f"{due} {late}"), (60, f"{due} {late}")):
-        forma.app.clock.offset += timedelta(hours=hours)
-        try:
-            for _ in range(2):
-                await housekeeping.minute(forma.app)
-        finally:
-            forma.app.clock.offset -= timedelta(hours=hours)
+        for _ in range(2):
+            async with forma.app.db.transaction() as tx:
+                await app_cases.remind(forma.app, tx, now=now + timedelta(hours=hours), limit=100)
         assert await forma.scalar(alerts, id=str(case.id)) == told, hours
     await operator.send("/cases", chat=group)
     await said_in_the_room(forma, f"#{case.id} · Kim · {person.id} · открыто")
@@ -211,3 +212,32 @@ async def test_the_operator_is_reminded_of_the_promise_and_lists_what_is_open(
     await said_in_the_room(forma, "человек: hello?")
     await operator.send("/cases ²", chat=group)
     await said_in_the_room(forma, "Нет такого обращения: ²")
+
+
+def replied(text: str, username: str = "forma_bot") -> Message:
+    sender = {"id": 5, "is_bot": True, "first_name": "Forma", "username": username}
+    return Message.model_validate(
+        {"message_id": 1, "date": 0, "chat": {"id": -1, "type": "group"}, "from": sender, "text": text}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "case"),
+    [
+        ("Обращение #12 · Ада · 7\nслова #13", 12),
+        ("Case #12: the operator's answer", 12),
+        ("⚠️ Обращение #12 · 7: ответ обещан", 12),
+        ("Обращение #1234", 1234),
+        ("⭐ 150 ⭐ · Пакет · Обращение #12 · 7", None),
+        ("👤 Обращение #12 · 7", None),
+        ("Обращения:\nОбращение #12", None),
+        ("Обращение #012", None),
+        ("Обращение #١٢", None),
+        ("Обращение #99999999999999999999", None),
+        ("Обращение 12", None),
+        ("", None),
+    ],
+)
+def test_only_what_begins_with_a_case_is_about_it(text: str, case: int | None) -> None:
+    assert case_of(replied(text), "forma_bot") == case
+    assert case_of(replied(text, "somebody_else"), "forma_bot") is None

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ADMIN_GROUP
-from tests.support import shop
-from tests.support.books import Books
+from tests.support import invoices, shop
 from tests.support.forma import Forma
+from tests.support.invoices import books
 from tests.support.shop import RU, WAIT_S
 from tests.support.telegram import Group, Person, Seen
 
@@ -54,17 +54,12 @@ async def press(forma: Forma, room: Room, data: str, who: int = 1) -> str | None
     return text
 
 
-def books(forma: Forma) -> Books:
-    return Books(forma.app.db, forma.app.clock.now())
-
-
 async def test_a_refund_is_looked_at_typed_again_and_made_once(forma: Forma, room: Room) -> None:
     person = await forma.person("ru")
-    outcome = await shop.buy(person, RU, RU.pack)
-    await person.wait_for(RU.pack_bought, timeout_s=WAIT_S)
-    payment = await forma.scalar("SELECT id FROM payments WHERE payer_id = :id", id=person.id)
+    payment = await invoices.buy(forma, person, "pack")
+    charge = await forma.scalar("SELECT provider_payment_id FROM payments WHERE id = :id", id=payment)
     assert "Сначала посмотрите" in await ask(forma, room, f"/refund {payment} 150")
-    card = await ask(forma, room, f"/refund {outcome['charge_id']}")
+    card = await ask(forma, room, f"/refund {charge}")
     for part in (f"#{payment}", "Пакет", "150 ⭐", str(person.id), "Осталось 300 000", "подходит"):
         assert part in card
     assert card.endswith(f"/refund {payment} 150")

@@ -7,9 +7,9 @@ import pytest
 
 from app import refunding
 from billing.refund_policy import AUTOMATIC_MAX
-from tests.support import shop
-from tests.support.books import Books
+from tests.support import invoices, shop
 from tests.support.forma import Forma
+from tests.support.invoices import books
 from tests.support.shop import TONGUES, WAIT_S
 from tests.support.telegram import Person, Seen
 
@@ -26,11 +26,6 @@ STATE = {
 REFUNDS = "SELECT count(*) FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE p.payer_id = :id"
 
 
-def books(forma: Forma) -> Books:
-    """Purchases without a sheet: reported as Telegram reports them, and unknown to the simulated one."""
-    return Books(forma.app.db, forma.app.clock.now())
-
-
 async def history(person: Person, words: str) -> Seen:
     await person.send("/payments")
     return await person.wait_for(words, timeout_s=WAIT_S)
@@ -39,7 +34,7 @@ async def history(person: Person, words: str) -> Seen:
 async def test_a_subscription_within_the_rules_goes_back_at_once_and_charges_no_more(forma: Forma) -> None:
     language = "ru"
     person, say = await forma.person(language), TONGUES[language]
-    await shop.subscribe(person, say)
+    await invoices.buy(forma, person, "forma")
     page = await history(person, STATE["paid"][language])
     line = next(line for line in page.text.splitlines() if "600" in line)
     assert {"ru": "Форма", "en": "Forma"}[language] in line
@@ -70,7 +65,7 @@ async def test_a_subscription_within_the_rules_goes_back_at_once_and_charges_no_
 async def test_a_refund_that_telegram_refuses_keeps_the_renewal_stopped(forma: Forma) -> None:
     language = "en"
     person = await forma.person(language)
-    await shop.subscribe(person, TONGUES[language])
+    await invoices.buy(forma, person, "forma")
     await forma.tg.fault("refundStarPayment", "refuse", count=1)
     page = await history(person, STATE["paid"][language])
     await person.press(page, REFUND[language])
