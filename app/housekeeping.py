@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app import books, cases, purchase
+from app import books, cases, purchase, refunding
 from app.context import App
 from billing import cases as billing_cases
 from billing import lots, orders, refunds, subscriptions
@@ -41,12 +41,14 @@ async def minute(app: App) -> None:
 
 
 async def hour(app: App) -> None:
-    """Check the books, alert what is broken, insist on refunds, delete what has been kept long enough."""
+    """Check the books, alert what is broken, insist on refunds, remind of quarantine, delete what was kept enough."""
     now = app.clock.now()
     await books.check(app, now=now)
     async with app.db.transaction() as tx:
         for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
             await purchase.insist_on_refund(app, tx, refund, now=now)
+    async with app.db.transaction() as tx:
+        await refunding.remind_of_quarantine(app, tx, now=now, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
         await billing_cases.close_quiet(tx, now=now, limit=BATCH_MAX)
         await billing_cases.purge(tx, now=now, limit=PURGE_MAX)

@@ -2,15 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import purchase
+from app.alerts import alert
 from app.context import App
 from billing import history, ledger, quarantine, refund_policy, refunds, subscriptions
+from billing.cases import ANSWER_WITHIN, REMIND_BEFORE, REMIND_EVERY, REMINDERS_MAX
 from billing.history import Purchase
 from billing.quarantine import Resolved
 from billing.refund_policy import Rule, Verdict
@@ -145,6 +147,24 @@ async def credit_after_all(tx: AsyncConnection, agreed: quarantine.Terms, *, act
     )
     log.info("quarantine_credited", payment=agreed.payment_id, person=agreed.person_id, actor=actor_id)
     return resolved
+
+
+async def remind_of_quarantine(app: App, tx: AsyncConnection, *, now: datetime, limit: int) -> None:
+    """Remind the operator of payments whose payer was promised an answer: before it is due, when it is, and daily."""
+    for waiting in await history.in_quarantine(tx, limit=limit):
+        left = waiting.at + ANSWER_WITHIN - now
+        nth = 0 if left > timedelta(0) else 1 + -left // REMIND_EVERY
+        if waiting.refunding or left > REMIND_BEFORE or nth >= REMINDERS_MAX:
+            continue
+        args = {
+            "payment_id": waiting.id,
+            "person_id": waiting.payer_id,
+            "age_s": int((now - waiting.at).total_seconds()),
+            "amount": waiting.amount,
+            "currency": waiting.currency,
+        }
+        key = f"quarantine-due:{waiting.id}:{nth}"
+        await alert(app, tx, "admin-alert-quarantine-due", args, dedup_key=key, now=now)
 
 
 # A code stands in what the person, or the operator, was told of the payment.

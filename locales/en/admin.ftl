@@ -127,6 +127,8 @@ admin-alert-quarantine = ⚠️ A payment does not match its order: { STARS($sta
 admin-alert-case-due = ⚠️ { case-mark } · { $person_id }: an answer is due in { DURATION($left_s) }. To see it: /cases { $id }
 # $left_s - how much it is overdue
 admin-alert-case-overdue = ⚠️ { case-mark } · { $person_id }: the answer is overdue by { DURATION($left_s) }. To see it: /cases { $id }
+# Its payer was promised an answer within 48 h; $age_s - for how long they have waited
+admin-alert-quarantine-due = ⚠️ Payment #{ $payment_id } awaits a decision for { DURATION($age_s) }: { payment-sum } · { $person_id }. To see it: /quarantine
 admin-alert-job = ⚠️ Job { $job } failed. Code { $code }
 admin-alert-job-over = ✅ Job { $job } works again
 admin-alert-bug = ❌ A bug: { $where }. Code { $code }

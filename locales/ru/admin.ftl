@@ -127,6 +127,8 @@ admin-alert-quarantine = ⚠️ Платёж не сошёлся с заказо
 admin-alert-case-due = ⚠️ { case-mark } · { $person_id }: ответ обещан через { DURATION($left_s) }. Показать: /cases { $id }
 # $left_s - на сколько просрочено
 admin-alert-case-overdue = ⚠️ { case-mark } · { $person_id }: ответ просрочен на { DURATION($left_s) }. Показать: /cases { $id }
+# Плательщику обещан ответ за 48 ч; $age_s - сколько он ждёт
+admin-alert-quarantine-due = ⚠️ Платёж #{ $payment_id } ждёт решения { DURATION($age_s) }: { payment-sum } · { $person_id }. Показать: /quarantine
 admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
 admin-alert-job-over = ✅ Задача { $job } снова выполняется
 admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }

@@ -1,10 +1,12 @@
 """The operator's money commands: a refund in two steps, once; quarantine emptied with the books right."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from app import refunding
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.support import invoices, shop
 from tests.support.forma import Forma
@@ -185,6 +187,21 @@ async def test_what_was_paid_for_another_or_twice_can_only_go_back(forma: Forma,
     said = await ask(forma, room, f"/quarantine {paid.payment_id} credit {other.id} pack")
     assert "только вернуть" in said
     assert await forma.scalar(shop.PACK_TOKENS, id=other.id) == 0
+
+
+async def test_whoever_waits_in_quarantine_is_not_forgotten(forma: Forma) -> None:
+    person, world = await forma.person("en"), books(forma)
+    paid = await world.pay(f"nothing:{person.id}", payer=person.id, amount=5)
+    alerts = (
+        "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = 'admin-alert-quarantine-due'"
+        " AND payload -> 'args' ->> 'payment_id' = :id"
+    )
+    for hours, told in ((41, 0), (43, 1), (47, 1), (49, 2), (71, 2), (73, 3)):
+        for _ in range(2):
+            async with forma.app.db.transaction() as tx:
+                now = world.now + timedelta(hours=hours)
+                await refunding.remind_of_quarantine(forma.app, tx, now=now, limit=100)
+        assert await forma.scalar(alerts, id=str(paid.payment_id)) == told, hours
 
 
 @pytest.mark.parametrize(
