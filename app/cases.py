@@ -44,6 +44,7 @@ async def card_args(connection: AsyncConnection, case: Case, person: Person) -> 
     paid = await history.find(connection, case.payment_id) if case.payment_id is not None else None
     return {
         "id": case.id,
+        "status": case.status,
         "name": person.first_name,
         "person_id": person.id,
         "what": (paid.titles or "unknown") if paid else "none",

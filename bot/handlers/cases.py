@@ -23,7 +23,7 @@ from bot import statements
 from bot.buttons import answer
 from bot.case_marks import case_of
 from bot.context import Context, Room
-from bot.handlers.chat import is_command
+from bot.handlers.chat import SPLIT_CHARS_MIN, is_command
 from bot.handlers.commands import refund_rule
 from bot.handlers.payments import number
 from bot.parts import is_visible
@@ -152,7 +152,8 @@ async def take(message: Message, ctx: Context, prompted: Prompt) -> None:
         return  # the rest of a text that was refused
     if utf16_len(text) > TEXT_UNITS_MAX:
         async with ctx.transaction() as tx:
-            await records.refuse_prompted(tx, person_id=ctx.person.id, at=message.date)
+            if len(text) >= SPLIT_CHARS_MIN:  # another part may be on its way
+                await records.refuse_prompted(tx, person_id=ctx.person.id, at=message.date)
             ctx.reply(say("case-too-long", chars_max=TEXT_UNITS_MAX), reply_to=message.message_id)
         return
     try:

@@ -65,7 +65,7 @@ error-product-unknown = It is not clear what to credit. Name the person and a pr
 
 ## Cases
 
-# $what - what was paid for (none - no payment, unknown - no order), $due_at - the promised answer, $text - the person's words
+# $what - what was paid for (none - no payment, unknown - no order), $due_at - the promised answer, $status - whether the person waits, $text - the person's words
 admin-case =
     { case-mark } · { $name } · { $person_id }
     { $what ->
@@ -73,7 +73,11 @@ admin-case =
         [unknown] Payment without an order #{ $payment_id } · { payment-sum } · { DATE($paid_at) }
        *[known] { $what } · payment #{ $payment_id } · { payment-sum } · { DATE($paid_at) }
     }
-    An answer is promised by { MOMENT($due_at) }: reply to this message.
+    { $status ->
+        [open] An answer is promised by { MOMENT($due_at) }: reply to this message.
+        [answered] Answered. Reply to this message to add something.
+       *[closed] Closed.
+    }
 
     { $text }
 admin-case-more =

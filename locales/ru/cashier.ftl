@@ -65,7 +65,7 @@ error-product-unknown = Непонятно, что зачислить. Назо�
 
 ## Обращения
 
-# $what - за что платили (none - без оплаты, unknown - заказа нет), $due_at - когда обещан ответ, $text - слова человека
+# $what - за что платили (none - без оплаты, unknown - заказа нет), $due_at - когда обещан ответ, $status - ждёт ли человек, $text - слова человека
 admin-case =
     { case-mark } · { $name } · { $person_id }
     { $what ->
@@ -73,7 +73,11 @@ admin-case =
         [unknown] Оплата без заказа #{ $payment_id } · { payment-sum } · { DATE($paid_at) }
        *[known] { $what } · платёж #{ $payment_id } · { payment-sum } · { DATE($paid_at) }
     }
-    Ответ обещан до { MOMENT($due_at) }: ответьте реплаем на это сообщение.
+    { $status ->
+        [open] Ответ обещан до { MOMENT($due_at) }: ответьте на это сообщение.
+        [answered] Отвечено. Добавить можно ответом на это сообщение.
+       *[closed] Закрыто.
+    }
 
     { $text }
 admin-case-more =
@@ -83,7 +87,7 @@ admin-case-more =
         [unknown] Оплата без заказа #{ $payment_id } · { payment-sum } · { DATE($paid_at) }
        *[known] { $what } · платёж #{ $payment_id } · { payment-sum } · { DATE($paid_at) }
     }
-    Ответ обещан до { MOMENT($due_at) }: ответьте реплаем на это сообщение.
+    Ответ обещан до { MOMENT($due_at) }: ответьте на это сообщение.
 
     { $text }
 button-case-close = Закрыть

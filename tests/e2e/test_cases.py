@@ -146,6 +146,8 @@ async def test_what_is_no_text_or_too_long_is_said_and_may_be_tried_again(forma:
     await books(forma).run(
         "UPDATE case_prompts SET refused_at = refused_at - interval '1 minute' WHERE person_id = :id", id=person.id
     )
+    # This is no part of a split text: whatever follows at once is another try.
+    await person.send("ещё длинно " * 190)
     await person.send("короче")
     await person.wait_for(TOLD["ru"], timeout_s=WAIT_S)
     assert (
@@ -210,6 +212,10 @@ async def test_the_operator_is_reminded_of_the_promise_and_lists_what_is_open(
     await said_in_the_room(forma, f"#{case.id} · Kim · {person.id} · открыто")
     await operator.send(f"/cases {case.id}", chat=group)
     await said_in_the_room(forma, "человек: hello?")
+    async with forma.app.db.transaction() as tx:
+        await app_cases.answer(tx, case_id=case.id, actor_id=operator.id, text="hi", now=now)
+    await operator.send(f"/cases #{case.id}", chat=group)
+    await said_in_the_room(forma, "Отвечено. Добавить можно ответом")
     await operator.send("/cases ²", chat=group)
     await said_in_the_room(forma, "Нет такого обращения: ²")
 
