@@ -6,5 +6,8 @@ from bot.handlers import admin, buttons, cases, chat, commands, members, money, 
 
 
 def routers() -> list[Router]:
-    """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last."""
+    """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last.
+
+    Cases come before whatever takes commands or free text: a person's next message may be for theirs.
+    """
     return [module.router() for module in (members, admin, cases, payments, money, settings, commands, buttons, chat)]
