@@ -66,14 +66,48 @@ async def ask(
     return row_id
 
 
+async def waiting(
+    connection: AsyncConnection, *, action: str, details: dict[str, Any], actors: Collection[int], now: datetime
+) -> tuple[int, datetime] | None:
+    """Return (id, since when) of the request of one of `actors` that can still be confirmed, the earliest one.
+
+    `details` are among its own.
+    """
+    row = (
+        await connection.execute(
+            sa.select(admin_requests.c.id, admin_requests.c.created_at)
+            .where(
+                admin_requests.c.action == action,
+                admin_requests.c.actor_id.in_(actors),
+                admin_requests.c.details.contains(details),
+                admin_requests.c.resolved_at.is_(None),
+                admin_requests.c.created_at >= now - CONFIRM_WITHIN,
+            )
+            .order_by(admin_requests.c.id)
+            .limit(1)
+        )
+    ).one_or_none()
+    return (row.id, row.created_at) if row else None
+
+
 async def resolve(
-    tx: AsyncConnection, request_id: int, *, actors: Collection[int], confirmed: bool, now: datetime
+    tx: AsyncConnection,
+    request_id: int,
+    *,
+    actions: Collection[str],
+    actors: Collection[int],
+    confirmed: bool,
+    now: datetime,
 ) -> Request:
-    """Resolve a request of one of `actors` once, with its effect. Raises RequestGone, RequestOfAnother."""
+    """Resolve a request for one of `actions`, of one of `actors`, once, with its effect. Raises RequestGone, RequestOfAnother."""
     row = (
         await tx.execute(
             sa.select(admin_requests)
-            .where(admin_requests.c.id == request_id, admin_requests.c.resolved_at.is_(None))
+            .where(
+                admin_requests.c.id == request_id,
+                admin_requests.c.action.in_(actions),
+                admin_requests.c.resolved_at.is_(None),
+            )
             .with_for_update()
         )
     ).one_or_none()

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from app import books, free_access, invitations, offer_schedule, purchase, renewals
+from app import books, cases, free_access, invitations, offer_schedule, purchase, refunding, renewals
 from app.context import App
+from billing import cases as billing_cases
 from billing import discounts, lots, orders, refunds, subscriptions
 from kit import inbox, outbox
 
@@ -19,7 +20,7 @@ PURGE_MAX = 5_000
 
 
 async def minute(app: App) -> None:
-    """End subscriptions and lots that are due; tell of plans that ended, charges that failed, charges to come.
+    """End subscriptions and lots that are due; tell of plans that ended, failed and coming charges, cases due.
 
     Days given begin where nothing is in their way any more, and invitations are rewarded.
     """
@@ -43,16 +44,23 @@ async def minute(app: App) -> None:
         await lots.expire_due(tx, now=now, limit=BATCH_MAX)
     await free_access.minute(app, now=now, limit=BATCH_MAX)
     await invitations.reward_due(app, now=now, limit=BATCH_MAX)
+    async with app.db.transaction() as tx:
+        await cases.remind(app, tx, now=now, limit=BATCH_MAX)
 
 
 async def hour(app: App) -> None:
-    """Check the books, insist on refunds, stop renewals of who is gone, delete what has been kept long enough."""
+    """Check the books, insist on refunds, remind of quarantine, stop renewals of who is gone, delete what is old."""
     now = app.clock.now()
     await books.check(app, now=now)
     await renewals.stop_of_blocked(app, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
         for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
             await purchase.insist_on_refund(app, tx, refund, now=now)
+    async with app.db.transaction() as tx:
+        await refunding.remind_of_quarantine(app, tx, now=now, limit=BATCH_MAX)
+    async with app.db.transaction() as tx:
+        await billing_cases.close_quiet(tx, now=now, limit=BATCH_MAX)
+        await billing_cases.purge(tx, now=now, limit=PURGE_MAX)
     async with app.db.transaction() as tx:
         await inbox.purge(tx, source=inbox.TELEGRAM, now=now, limit=PURGE_MAX)
         await outbox.purge(tx, now=now, limit=PURGE_MAX)

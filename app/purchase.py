@@ -307,6 +307,11 @@ async def _stop_renewal(
     )
 
 
+async def stop_renewal(tx: AsyncConnection, person_id: int, first_charge: str, now: datetime) -> None:
+    """Have Telegram charge no more for the subscription that began with this charge: once, whoever asks."""
+    await _stop_renewal(tx, person_id, first_charge, now)
+
+
 async def _call_refund(tx: AsyncConnection, refund: refunds.Refund, key: str, now: datetime) -> None:
     data = {"user_id": refund.payer_id, "telegram_payment_charge_id": refund.charge_id}
     await _call(tx, refund.payer_id, REFUND_METHOD, data, key, now)

@@ -1,13 +1,14 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
 from app import admin_requests, incidents, persons
-from billing import growth_tables, renewal_stops, star_reconciliation, star_transactions, tables
+from billing import cases, growth_tables, renewal_stops, star_reconciliation, star_transactions, tables
 from inference import dialogs, turns
 from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
     "admin_requests",
     "audit",
+    "cases",
     "chats",
     "dialogs",
     "growth_tables",

@@ -130,7 +130,8 @@ async def confirm(tx: AsyncConnection, *, refund_id: int, now: datetime) -> Chan
     if refund.status not in OPEN or payment is None:
         return None
     await _set_status(tx, refund_id, "succeeded", now)
-    credited = payment.quarantine_reason is None
+    # What left quarantine by a credit is earned like any other; what stands in it is unclear until now.
+    credited = payment.quarantine_reason is None or payment.resolved_at is not None
     await tx.execute(
         sa.update(payments)
         .where(payments.c.id == payment.id)
@@ -236,6 +237,11 @@ async def find(connection: AsyncConnection, refund_id: int) -> Refund | None:
     """Return a refund by id."""
     row = (await connection.execute(_SELECT.where(refunds.c.id == refund_id))).one_or_none()
     return Refund(*row) if row else None
+
+
+async def lock(tx: AsyncConnection, payment_id: int, *, now: datetime) -> None:
+    """Lock a payment, and before it the wallet of whoever's order it paid: what is read next stays as it is."""
+    await _lock(tx, payment_id, now)
 
 
 async def _one(tx: AsyncConnection, refund_id: int) -> Refund:

@@ -126,6 +126,17 @@ def _next_plan(words: Words, args: dict[str, Any], _: int | None) -> InlineKeybo
     )
 
 
+def of_case(words: Words, args: dict[str, Any], _: int | None = None) -> InlineKeyboardMarkup:
+    """Return what the operator can do with a case beside answering it. `args`: `id`, and `payment_id`, 0 for none."""
+    close = [keyboards.press(words.say("button-case-close"), "case-close", args["id"])]
+    money = [keyboards.press(words.say("button-case-refund"), "case-refund", args["payment_id"])]
+    return keyboards.rows(close, money if args["payment_id"] else [])
+
+
+def _to_case(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows([keyboards.press(words.say("button-case-reply"), "case-add", args["id"])])
+
+
 _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
@@ -141,4 +152,7 @@ _BUTTONS: dict[str, Buttons] = {
     "trial-ended": to_plans,
     "granted-ending": to_plans,
     "granted-ended": to_plans,
+    "case-answer": _to_case,
+    "admin-case": of_case,
+    "admin-case-more": of_case,
 }

@@ -187,6 +187,8 @@ def _index(found: Iterable[Message], errors: list[Finding]) -> dict[str, Message
                 errors.append(Finding(f"{message.file}:{message.line}", f"{message.key} refers to {key}: no such key"))
             else:
                 message.variables |= by_key[key].variables
+                message.numbers |= by_key[key].numbers
+                message.dates |= by_key[key].dates
     return by_key
 
 

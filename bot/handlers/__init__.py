@@ -5,12 +5,14 @@ from aiogram import Router
 from bot.handlers import (
     admin,
     buttons,
+    cases,
     chat,
     commands,
     gifts,
     invite,
     members,
     money,
+    payments,
     plan_change,
     promo,
     settings,
@@ -19,6 +21,9 @@ from bot.handlers import (
 
 
 def routers() -> list[Router]:
-    """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last."""
-    offers = (promo, trial, invite, money, gifts, plan_change)
-    return [module.router() for module in (members, admin, *offers, settings, commands, buttons, chat)]
+    """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last.
+
+    Cases come before whatever takes commands or free text: a person's next message may be for theirs.
+    """
+    offers = (promo, trial, invite, payments, money, gifts, plan_change)
+    return [module.router() for module in (members, admin, cases, *offers, settings, commands, buttons, chat)]

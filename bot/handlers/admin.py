@@ -17,7 +17,7 @@ from billing import balance, lots
 from bot import cards, keyboards
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
-from bot.handlers import promo_admin, star_books
+from bot.handlers import casework, cashier, promo_admin, star_books
 from bot.refusals import Refused, Unreachable
 from kit import audit, outbox
 from kit.words import Words, words
@@ -58,6 +58,7 @@ def router() -> Router:
     commands.callback_query.register(resolve_grant, F.data.startswith("grant:"))
     star_books.register(commands)
     promo_admin.register(commands)
+    commands.include_routers(cashier.router(), casework.router())
     talk = Router(name="admin-talk")
     talk.message.register(ignore)
     made.include_routers(commands, talk)
@@ -172,6 +173,7 @@ async def resolve_grant(query: CallbackQuery, ctx: Context, is_admin: bool) -> N
             request = await admin_requests.resolve(
                 tx,
                 int(raw_id) if raw_id.isdecimal() and len(raw_id) < 18 else 0,
+                actions=["grant"],
                 actors=speaks_for,
                 confirmed=confirmed,
                 now=now,

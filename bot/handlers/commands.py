@@ -25,7 +25,6 @@ def router() -> Router:
     made.message.register(terms, Command("terms"))
     made.message.register(privacy, Command("privacy"))
     made.message.register(support, Command("support"))
-    made.message.register(paysupport, Command("paysupport"))
     return made
 
 
@@ -84,12 +83,6 @@ async def privacy(message: Message, ctx: Context) -> None:
 async def support(message: Message, ctx: Context) -> None:
     contact = ctx.app.settings.support_contact
     ctx.reply(ctx.words.say("support", contact=contact) if contact else ctx.words.say("support-here"))
-
-
-async def paysupport(message: Message, ctx: Context) -> None:
-    contact, say = ctx.app.settings.support_contact, ctx.words.say
-    rule = refund_rule(ctx)
-    ctx.reply(say("paysupport", contact=contact, **rule) if contact else say("paysupport-here", **rule))
 
 
 def refund_rule(ctx: Context) -> dict[str, int]:

@@ -15,7 +15,7 @@ from kit.words import words
 
 log = structlog.get_logger(__name__)
 
-# What a person must still hear who had blocked the bot meanwhile: where their Stars went.
+# What a person must still hear who had blocked the bot meanwhile: where their Stars went, what they were answered.
 TOLD_LATER = (
     "paid-pack",
     "paid-subscription",
@@ -38,6 +38,9 @@ TOLD_LATER = (
     "invite-rewarded",
     "invite-welcome",
     "promo-bonus",
+    "credited-after-all",
+    "case-answer",
+    "case-closed",
 )
 
 

@@ -22,6 +22,7 @@ from kit.words import Words, words
 
 SHOWN_MAX = 20
 ECHO_CHARS_MAX = 64
+ACTIONS = ("promo_new", "promo_end")
 
 
 def register(commands: Router) -> None:
@@ -143,6 +144,7 @@ async def resolve(query: CallbackQuery, ctx: Context, is_admin: bool) -> None:
             request = await admin_requests.resolve(
                 tx,
                 int(raw_id) if raw_id.isdecimal() and len(raw_id) < 18 else 0,
+                actions=ACTIONS,
                 actors=speaks_for,
                 confirmed=verdict == "yes",
                 now=ctx.app.clock.now(),
@@ -163,8 +165,6 @@ async def resolve(query: CallbackQuery, ctx: Context, is_admin: bool) -> None:
 
 async def _carry_out(ctx: Context, tx: AsyncConnection, request: admin_requests.Request) -> str:
     say, now, details = _say(ctx), ctx.app.clock.now(), request.details
-    if request.action not in ("promo_new", "promo_end"):  # somebody made the button up
-        raise RequestGone
     if request.action == "promo_end":
         await promo.end(tx, details, ended_by=ctx.person.id, now=now)
         return say.say("admin-promo-ended", promo=details["code"], by=ctx.person.first_name)

@@ -109,7 +109,9 @@ async def resolve_chargeback(query: CallbackQuery, ctx: Context, is_admin: bool)
     speaks_for = {ctx.person.id, ANONYMOUS_ADMIN_ID} if is_admin else {ctx.person.id}
     try:
         async with ctx.transaction() as tx:
-            request = await admin_requests.resolve(tx, number, actors=speaks_for, confirmed=verdict == "yes", now=now)
+            request = await admin_requests.resolve(
+                tx, number, actions=[ACTION], actors=speaks_for, confirmed=verdict == "yes", now=now
+            )
             booked = verdict == "yes" and await _book(ctx, tx, request, now)
             text = say.say("admin-chargeback-done" if booked else "admin-chargeback-cancelled")
             assert query.message is not None
@@ -126,8 +128,6 @@ async def resolve_chargeback(query: CallbackQuery, ctx: Context, is_admin: bool)
 
 
 async def _book(ctx: Context, tx: AsyncConnection, request: admin_requests.Request, now: datetime) -> bool:
-    if request.action != ACTION:
-        raise RequestGone
     payment = await payments.by_charge(tx, charge_id=request.details["charge"])
     assert payment is not None  # payments stay
     booked = await reconcile_stars.charge_back(ctx.app, tx, payment, now=now) == "charged_back"

@@ -3,8 +3,12 @@
 admin-help =
     /stats — summary
     /user — card by id, @name or error code
+    /payments — a person's payments
     /grant — grant tokens
     /promo — promo codes
+    /refund — give money back
+    /quarantine — payments that do not match their order
+    /cases — cases about payments
     /queue — the queue
     /health — state
     /reconcile — compare Stars with Telegram
@@ -37,7 +41,7 @@ admin-anonymous = an anonymous administrator
 admin-user-usage = Whom shall I show? /user 12345, /user @name or /user A1B2
 admin-user-none = Not found: { $query }
 # $username - with @, or none
-admin-user-head = { $name }{ $username ->
+admin-user-head = 👤 { $name }{ $username ->
     [none] { "" }
    *[other] { " " }{ $username }
 } · { $id }
@@ -199,6 +203,12 @@ admin-alert-renewal-stopped = Renewal stopped: { $plan }, until { DAY($until) } 
     [deleted] the person deleted their data
    *[other] the bot has been blocked for long
 }
+# A case waits for an answer; $left_s - how much is left until the promised time
+admin-alert-case-due = ⚠️ { case-mark } · { $person_id }: an answer is due in { DURATION($left_s) }. To see it: /cases { $id }
+# $left_s - how much it is overdue
+admin-alert-case-overdue = ⚠️ { case-mark } · { $person_id }: the answer is overdue by { DURATION($left_s) }. To see it: /cases { $id }
+# Its payer was promised an answer within 48 h; $age_s - for how long they have waited
+admin-alert-quarantine-due = ⚠️ Payment #{ $payment_id } awaits a decision for { DURATION($age_s) }: { payment-sum } · { $person_id }. To see it: /quarantine
 admin-alert-job = ⚠️ Job { $job } failed. Code { $code }
 admin-alert-job-over = ✅ Job { $job } works again
 admin-alert-bug = ❌ A bug: { $where }. Code { $code }

@@ -27,6 +27,7 @@ help =
     /subscription — your subscription and how to cancel it
     /promo — enter a promo code
     /invite — invite a friend
+    /payments — payments and refunds
     /settings — look and length of answers
     /language — language
     /support — questions and faults
@@ -140,7 +141,7 @@ terms =
 
     4. A subscription renews every 30 days until you cancel it in /subscription. A token pack is bought once; how long it lasts is shown before you pay.
 
-    5. You get your money back within { $refund_hours } h if no more than { $refund_percent } % of the tokens is spent. In other cases we look into it and answer within 48 h: /paysupport
+    5. You get your money back within { $refund_hours } h if no more than { $refund_percent } % of the tokens is spent. You ask for it in /payments. In other cases we look into it and answer within 48 h: /paysupport
 
     6. Don't get around the limits, resell access or ask for help with harming people. That closes the access.
 
@@ -151,6 +152,8 @@ privacy =
     We keep your Telegram number and name, language, questions and answers, settings, payments and token use. We need this to answer with the conversation in mind and to keep honest accounts.
 
     A model on the servers of Forma's operator reads the texts. We don't sell them, show no ads and train no models on them. The logs hold no texts.
+
+    The operator reads cases about payments. Their texts are deleted 90 days after they are closed.
 
     Card numbers never reach us: Telegram takes the Stars.
 

@@ -3,8 +3,12 @@
 admin-help =
     /stats — сводка
     /user — карточка по номеру, @имени или коду ошибки
+    /payments — оплаты человека
     /grant — начислить токены
     /promo — промокоды
+    /refund — вернуть деньги
+    /quarantine — платежи, которые не сошлись с заказом
+    /cases — обращения об оплате
     /queue — очередь
     /health — состояние
     /reconcile — сверить звёзды с Telegram
@@ -37,7 +41,7 @@ admin-anonymous = анонимный администратор
 admin-user-usage = Кого показать? /user 12345, /user @name или /user A1B2
 admin-user-none = Не нашёл: { $query }
 # $username - с @ или none
-admin-user-head = { $name }{ $username ->
+admin-user-head = 👤 { $name }{ $username ->
     [none] { "" }
    *[other] { " " }{ $username }
 } · { $id }
@@ -199,6 +203,12 @@ admin-alert-renewal-stopped = Продление остановлено: «{ $pl
     [deleted] человек удалил свои данные
    *[other] бот давно заблокирован
 }
+# Обращение ждёт ответа; $left_s - сколько осталось до обещанного срока
+admin-alert-case-due = ⚠️ { case-mark } · { $person_id }: ответ обещан через { DURATION($left_s) }. Показать: /cases { $id }
+# $left_s - на сколько просрочено
+admin-alert-case-overdue = ⚠️ { case-mark } · { $person_id }: ответ просрочен на { DURATION($left_s) }. Показать: /cases { $id }
+# Плательщику обещан ответ за 48 ч; $age_s - сколько он ждёт
+admin-alert-quarantine-due = ⚠️ Платёж #{ $payment_id } ждёт решения { DURATION($age_s) }: { payment-sum } · { $person_id }. Показать: /quarantine
 admin-alert-job = ⚠️ Задача { $job } не выполнена. Код { $code }
 admin-alert-job-over = ✅ Задача { $job } снова выполняется
 admin-alert-bug = ❌ Ошибка в коде: { $where }. Код { $code }

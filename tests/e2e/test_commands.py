@@ -18,6 +18,7 @@ SAID = {
     "/privacy": {"ru": "Ваши данные", "en": "Your data"},
     "/support": {"ru": "Сбой, вопрос или идея?", "en": "A fault, a question or an idea?"},
     "/paysupport": {"ru": "за 48 ч", "en": "within 48 h"},
+    "/payments": {"ru": "Оплат пока не было", "en": "No payments yet"},
     "/new": {"ru": "Новый разговор", "en": "A new conversation"},
     "/stop": {"ru": "Сейчас нечего останавливать", "en": "There is nothing to stop right now"},
     "/nothing": {"ru": "Такой команды нет. Что есть: /help", "en": "There is no such command. What there is: /help"},
@@ -61,7 +62,7 @@ async def test_what_only_begins_like_a_command_is_a_question(forma: Forma) -> No
 
 async def test_nobody_but_the_admin_group_has_the_operators_commands(forma: Forma) -> None:
     person = await forma.person("ru")
-    for command in ("/stats", "/user 1", "/grant 1 1 x", "/queue", "/health"):
+    for command in ("/stats", "/user 1", "/grant 1 1 x", "/queue", "/health", "/refund 1", "/quarantine", "/cases"):
         assert await forma.said(person, command) == [words("ru").say("unknown-command")]
 
 

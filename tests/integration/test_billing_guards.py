@@ -196,6 +196,8 @@ CORRUPTIONS = {
         "DELETE FROM payments WHERE payer_id = {person}",
     (4, "a payment's money is booked once, and given back as often as it was refunded"):
         "DELETE FROM ledger_entries WHERE account_id = 10",
+    (4, "a resolved quarantine has exactly one credit or one refund"):
+        "UPDATE payments SET quarantine_reason = 'wrong_price', resolved_at = NULL WHERE payer_id = {person}",
     (5, "what was credited is what the order says"):
         "UPDATE orders SET tokens = tokens + 1 WHERE person_id = {person}",
     (5, "paid time that does not renew has its months, each granted at most once, to its person and as bought"):
@@ -230,6 +232,9 @@ CORRUPTIONS = {
         "INSERT INTO star_reconciliations (cause, credited, refunded, charged_back, failed, transactions,"
         " theirs_nanostars, ours_nanostars, explained_nanostars, classes, began_at, ended_at)"
         " VALUES ('test', 0, 0, 0, 0, 1, 5, 3, 1, '{{}}', now(), now())",
+    (17, "a case about a payment is its payer's"):
+        "INSERT INTO cases (person_id, payment_id, status, created_at, updated_at)"
+        " SELECT 1, max(id), 'answered', now(), now() FROM payments WHERE payer_id = {person}",
 }  # fmt: skip
 
 

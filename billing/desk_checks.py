@@ -1,0 +1,41 @@
+"""The invariants of Telegram's list of Stars and of people's cases: SQL that finds what breaks one."""
+
+from typing import Final
+
+from billing.checks import Check
+
+CHECKS: Final = (
+    Check(
+        12,
+        "what counts as ours in Telegram's list is ours",
+        """
+        SELECT 'star_transaction ' || p.id, p.direction || ' ' || p.transaction_id || ' is no ' || p.class
+        FROM star_transactions p
+        LEFT JOIN payments q ON q.provider = 'stars' AND q.provider_payment_id = p.transaction_id
+        LEFT JOIN refunds r ON r.payment_id = q.id AND r.status = 'succeeded'
+        WHERE {person} AND (
+            (p.class = 'payment' AND (p.direction <> 'in' OR q.payer_id IS DISTINCT FROM p.person_id
+                OR q.status NOT IN ('succeeded', 'partially_refunded', 'refunded', 'charged_back')))
+            OR (p.class IN ('refund', 'chargeback') AND (p.direction <> 'out' OR r.kind IS DISTINCT FROM p.class))
+        )
+        """,
+    ),
+    Check(
+        12,
+        "the last reconciliation of Stars is explained by named classes",
+        """
+        SELECT 'star_reconciliation ' || c.id, theirs_nanostars || ' theirs, ' || ours_nanostars || ' ours, '
+               || explained_nanostars || ' nanostars explained'
+        FROM (SELECT * FROM star_reconciliations ORDER BY id DESC LIMIT 1) c
+        WHERE theirs_nanostars - ours_nanostars <> explained_nanostars
+        """,
+    ),
+    Check(
+        17,
+        "a case about a payment is its payer's",
+        """
+        SELECT 'case ' || c.id, 'payment ' || p.id
+        FROM cases c JOIN payments p ON p.id = c.payment_id WHERE c.person_id <> p.payer_id AND {payer}
+        """,
+    ),
+)
