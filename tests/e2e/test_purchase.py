@@ -39,7 +39,8 @@ async def test_the_offer_compares_plans_in_answers_and_says_the_refund_rule(
     seen = await shop.offer(person, say, command)
     text = seen.text.replace("\u00a0", " ")
     where = {"ru": "Где взять звёзды", "en": "Where to get Stars"}[say.language]
-    assert [label.replace("\u00a0", " ") for label in seen.labels] == [say.lite, say.forma, say.max, say.pack, where]
+    labels = [label.replace("\u00a0", " ") for label in seen.labels]
+    assert labels == [say.lite, say.forma, say.max, say.year, say.pack, say.give, where]
     amounts = {
         "ru": ("≈ 5 ответов каждый день", "≈ 600 ответов", "≈ 2000 ответов", "≈ 6000 ответов", "≈ 300 ответов"),
         "en": ("≈ 5 answers every day", "≈ 600 answers", "≈ 2,000 answers", "≈ 6,000 answers", "≈ 300 answers"),

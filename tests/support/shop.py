@@ -28,7 +28,9 @@ class Tongue:
     lite: str
     forma: str
     max: str
+    year: str
     pack: str
+    give: str
     pay: str
     connected: str
     paid: str
@@ -50,7 +52,9 @@ RU = Tongue(
     lite="Лайт · 300 ⭐",
     forma="Форма · 600 ⭐",
     max="Макс · 1500 ⭐",
+    year="Форма на год · 6000 ⭐",
     pack="Пакет 150 ⭐",
+    give="🎁 Подарить",
     pay="Оплатить",
     connected="✓ Подключено",
     paid="✓ Оплачено",
@@ -71,7 +75,9 @@ EN = Tongue(
     lite="Lite · 300 ⭐",
     forma="Forma · 600 ⭐",
     max="Max · 1,500 ⭐",
+    year="Forma for a year · 6,000 ⭐",
     pack="Pack 150 ⭐",
+    give="🎁 Give a gift",
     pay="Pay",
     connected="✓ Active",
     paid="✓ Paid",
