@@ -99,7 +99,10 @@ async def resolve(
     confirmed: bool,
     now: datetime,
 ) -> Request:
-    """Resolve a request for one of `actions`, of one of `actors`, once, with its effect. Raises RequestGone, RequestOfAnother."""
+    """Resolve a request for one of `actions` that one of `actors` made, once, with its effect.
+
+    Raises RequestGone, RequestOfAnother.
+    """
     row = (
         await tx.execute(
             sa.select(admin_requests)
