@@ -39,10 +39,7 @@ async def test_a_better_plan_starts_at_once_and_the_old_one_stops_renewing(
     forma: Forma, subscriber: tuple[Person, Tongue]
 ) -> None:
     person, say = subscriber
-<<<<<<< HEAD
-=======
     await forma.advance(days=10)
->>>>>>> offers
     choice = await options(person, say)
     assert [label.replace("\u00a0", " ") for label in choice.labels] == [say.max, say.lite]
     await person.press(choice, say.max)
@@ -61,20 +58,12 @@ async def test_a_better_plan_starts_at_once_and_the_old_one_stops_renewing(
     old = await forma.scalar("SELECT min(id) FROM subscriptions WHERE person_id = :id", id=person.id)
     pressed = await person.press(choice.id, data=f"resume:{old}")
     assert (await person.toast(pressed, timeout_s=WAIT_S))["show_alert"]
-<<<<<<< HEAD
-    await forma.advance(days=31)
-    await person.wait_for({"ru": "Списано 1500", "en": "Charged 1,500"}[say.language], timeout_s=WAIT_S, since=0)
-    assert await person.stars() == 10_000 - 600 - 2 * 1_500
-    goes_on = {"ru": "закончился. Дальше у вас «Макс»", "en": "has ended. Now you have Max"}[say.language]
-    await person.wait_for(goes_on, timeout_s=WAIT_S, since=0)
-=======
     await forma.advance(days=21)
     goes_on = {"ru": "закончился. Дальше у вас «Макс»", "en": "has ended. Now you have Max"}[say.language]
     await person.wait_for(goes_on, timeout_s=WAIT_S, since=0)
     await forma.advance(days=10)
     await person.wait_for({"ru": "Списано 1500", "en": "Charged 1,500"}[say.language], timeout_s=WAIT_S, since=0)
     assert await person.stars() == 10_000 - 600 - 2 * 1_500
->>>>>>> offers
     assert await forma.violations() == []
 
 
