@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, about) in _COMMANDS.items():
         commands.add_parser(name, help=about)
-    sandbox = commands.add_parser("sandbox", help="run one simulated server: telegram or model", add_help=False)
+    sandbox = commands.add_parser("sandbox", help="run one simulated server: telegram, model or shop", add_help=False)
     sandbox.add_argument("rest", nargs=argparse.REMAINDER)
     arguments = parser.parse_args(argv)
     if arguments.command == "sandbox":

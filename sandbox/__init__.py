@@ -1,1 +1,1 @@
-"""Simulated Telegram and model servers on loopback: for a first run without credentials and for tests."""
+"""Simulated Telegram, model and shop servers on loopback: for a first run without credentials and for tests."""

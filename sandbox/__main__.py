@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-SERVERS = ("telegram", "model")
+SERVERS = ("telegram", "model", "shop")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,10 +45,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 class Snapshot:
-    """Writes the state some time after `touch`, and once more on close."""
+    """Writes the state `every_s` after `touch`, later where that is large, and once more on close."""
 
-    def __init__(self, state: State, path: Path) -> None:
-        self._state, self._path = state, path
+    def __init__(self, state: object, path: Path, every_s: float = WRITE_EVERY_S) -> None:
+        self._state, self._path, self._every_s = state, path, every_s
         self._touched = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -65,12 +65,12 @@ class Snapshot:
         loop = asyncio.get_running_loop()
         while True:
             await self._touched.wait()
-            await asyncio.sleep(WRITE_EVERY_S)
+            await asyncio.sleep(self._every_s)
             began = loop.time()
             try:
                 await self._save()
             except OSError as error:
-                sys.stderr.write(f"sandbox telegram: the state could not be written: {error}\n")
+                sys.stderr.write(f"sandbox: {self._path} could not be written: {error}\n")
                 self._touched.set()
             await asyncio.sleep((loop.time() - began) * (1 / WRITE_SHARE_MAX - 1))
 
