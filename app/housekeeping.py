@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from app import books, purchase
 from app.context import App
-from billing import lots, orders, refunds, subscriptions
+from billing import checkout_links, lots, orders, refunds, subscriptions
 from kit import inbox, outbox
 
 # Persons hear of a charge so long before it.
@@ -45,5 +45,7 @@ async def hour(app: App) -> None:
         for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
             await purchase.insist_on_refund(app, tx, refund, now=now)
     async with app.db.transaction() as tx:
-        await inbox.purge(tx, source=inbox.TELEGRAM, now=now, limit=PURGE_MAX)
+        for source in (inbox.TELEGRAM, inbox.YOOKASSA):
+            await inbox.purge(tx, source=source, now=now, limit=PURGE_MAX)
+        await checkout_links.purge(tx, now=now, limit=PURGE_MAX)
         await outbox.purge(tx, now=now, limit=PURGE_MAX)

@@ -1,7 +1,7 @@
 """The invariants of the books as SQL: each query returns what breaks one, so that an empty answer is the proof.
 
 True at any committed moment; each check is one statement and so sees one. What needs tables that are not there yet
-(12: the providers' lists, the keys of 10) comes with them, replays (13) are a test's matter, and whether a hold
+(12: the providers' lists) comes with them, replays (13) are a test's matter, and whether a hold
 outlives its turn (7) is asked where turns are known.
 """
 
@@ -230,6 +230,18 @@ CHECKS: Final = (
         """
         SELECT 'payment ' || p.id, 'order ' || o.id
         FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.created_at < o.created_at AND {payer}
+        """,
+    ),
+    Check(
+        10,
+        "no key of YooKassa's is used after its 24 hours, and no payment was sent without one",
+        """
+        SELECT 'payment ' || p.id, 'sent ' || coalesce(p.sent_at::text, 'never') || ', again ' || y.posted_at
+        FROM payments p JOIN yookassa_payments y ON y.payment_id = p.id
+        WHERE y.posted_at IS NOT NULL AND {payer} AND (
+            p.idempotency_key IS NULL OR p.sent_at IS NULL OR y.posted_at < p.sent_at
+            OR y.posted_at >= p.sent_at + interval '24 hours'
+        )
         """,
     ),
     Check(

@@ -2,9 +2,9 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, buttons, chat, commands, members, money, settings
+from bot.handlers import admin, buttons, chat, commands, members, money, roubles, settings
 
 
 def routers() -> list[Router]:
     """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last."""
-    return [module.router() for module in (members, admin, money, settings, commands, buttons, chat)]
+    return [module.router() for module in (members, admin, money, roubles, settings, commands, buttons, chat)]

@@ -22,7 +22,7 @@ from billing.balance import Balance
 from billing.catalog import Plan
 from billing.orders import Order
 from billing.subscriptions import StarsState, Subscription
-from bot import keyboards, offers
+from bot import keyboards, offers, rouble_offers
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers.commands import refund_rule
@@ -69,12 +69,12 @@ async def _balance(ctx: Context) -> Balance:
 async def plans(message: Message, ctx: Context) -> None:
     """Compare what there is, one button a plan."""
     held = await _balance(ctx)
-    ctx.reply(*offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx)))
+    ctx.reply(*rouble_offers.added(ctx, offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))))
 
 
 async def plans_button(query: CallbackQuery, ctx: Context) -> None:
     held = await _balance(ctx)
-    ctx.reply(*offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx)))
+    ctx.reply(*rouble_offers.added(ctx, offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))))
     await answer(ctx, query)
 
 
