@@ -14,6 +14,7 @@ from kit.settings import Settings
 
 if TYPE_CHECKING:
     from billing.catalog import Catalog as Plans
+    from billing.yookassa.client import YooKassa
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class App:
     plans: "Plans"
     queues: dict[str, FairQueue]
     """The fair queue of each chat model, by model id."""
+    yookassa: "YooKassa | None" = None
+    """The shop that takes roubles; None while nothing is sold for them."""
 
     def chat_model(self, model_id: str = "") -> Model:
         """Return a chat model by id, or the first one of models.toml."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from app import books, cases, free_access, invitations, offer_schedule, purchase, refunding, renewals
 from app.context import App
 from billing import cases as billing_cases
-from billing import discounts, lots, orders, refunds, subscriptions
+from billing import checkout_links, discounts, lots, orders, refunds, subscriptions
 from kit import inbox, outbox
 
 # Persons hear of a charge so long before it.
@@ -62,5 +62,7 @@ async def hour(app: App) -> None:
         await billing_cases.close_quiet(tx, now=now, limit=BATCH_MAX)
         await billing_cases.purge(tx, now=now, limit=PURGE_MAX)
     async with app.db.transaction() as tx:
-        await inbox.purge(tx, source=inbox.TELEGRAM, now=now, limit=PURGE_MAX)
+        for source in (inbox.TELEGRAM, inbox.YOOKASSA):
+            await inbox.purge(tx, source=source, now=now, limit=PURGE_MAX)
+        await checkout_links.purge(tx, now=now, limit=PURGE_MAX)
         await outbox.purge(tx, now=now, limit=PURGE_MAX)

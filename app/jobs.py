@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from arq.cron import CronJob, cron
 
-from app import housekeeping, turn_sweep, watch
+from app import housekeeping, rouble_payments, turn_sweep, watch
 from app import reconcile_stars as stars
 from app.context import App
 from app.turn_accept import queue
@@ -31,6 +31,16 @@ async def queue_turn(ctx: dict[str, Any], turn_id: int) -> None:
         turn = await turns.find(connection, turn_id)
     if turn and turn.status == turns.OPEN and not turn.started:
         await queue(app, turn)
+
+
+async def follow_yookassa(ctx: dict[str, Any]) -> None:
+    """Notifications of YooKassa have come."""
+    await rouble_payments.heed(ctx["app"])
+
+
+async def roubles(ctx: dict[str, Any]) -> None:
+    """Payments in roubles whose outcome is open."""
+    await rouble_payments.sweep(ctx["app"])
 
 
 async def sweep(ctx: dict[str, Any]) -> None:
@@ -86,7 +96,7 @@ def _told(job: Job) -> Job:
 
 # These run for messages: that they work again shows by their silence, not by a look into the database each time.
 FREQUENT = (queue_turn.__name__,)
-FUNCTIONS = (_told(queue_turn), _told(reconcile_stars))
+FUNCTIONS = (_told(queue_turn), _told(reconcile_stars), _told(follow_yookassa))
 
 
 def schedules() -> list[CronJob]:
@@ -95,6 +105,7 @@ def schedules() -> list[CronJob]:
         cron(_told(sweep), second=set(range(0, 60, SWEEP_EVERY_S)), max_tries=1, keep_result=0, timeout=30),
         cron(_told(every_minute), second={7}, max_tries=1, keep_result=0),
         cron(_told(look), second={37}, max_tries=1, keep_result=0),
+        cron(_told(roubles), second={47}, max_tries=1, keep_result=0),
         cron(_told(every_hour), minute={13}, second={21}, max_tries=1, keep_result=0),
         cron(_told(reconcile_stars), hour={3}, minute={41}, second={11}, max_tries=1, keep_result=0),
     ]

@@ -144,7 +144,7 @@ async def card(connection: AsyncConnection, person: Person) -> Card:
             """
             SELECT p.created_at, p.amount, p.currency, coalesce(l.titles, '{}'), p.status
             FROM payments p LEFT JOIN orders o ON o.id = p.order_id LEFT JOIN plans l ON l.id = o.plan_id
-            WHERE p.payer_id = :person ORDER BY p.id DESC LIMIT :most
+            WHERE p.payer_id = :person AND p.status NOT IN ('intent', 'sent', 'pending') ORDER BY p.id DESC LIMIT :most
             """
         ),
         {"person": person.id, "most": PAYMENTS_SHOWN},

@@ -1,7 +1,15 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
 from app import admin_requests, incidents, persons
-from billing import cases, growth_tables, renewal_stops, star_reconciliation, star_transactions, tables
+from billing import (
+    cases,
+    growth_tables,
+    renewal_stops,
+    rouble_tables,
+    star_reconciliation,
+    star_transactions,
+    tables,
+)
 from inference import dialogs, turns
 from kit import audit, chats, inbox, outbox, stamp
 
@@ -17,6 +25,7 @@ __all__ = [
     "outbox",
     "persons",
     "renewal_stops",
+    "rouble_tables",
     "stamp",
     "star_reconciliation",
     "star_transactions",

@@ -1,10 +1,22 @@
-"""The invariants of Telegram's list of Stars and of people's cases: SQL that finds what breaks one."""
+"""The invariants of YooKassa's keys, Telegram's list of Stars and people's cases, as SQL."""
 
 from typing import Final
 
 from billing.checks import Check
 
 CHECKS: Final = (
+    Check(
+        10,
+        "no key of YooKassa's is used after its 24 hours, and no payment was sent without one",
+        """
+        SELECT 'payment ' || p.id, 'sent ' || coalesce(p.sent_at::text, 'never') || ', again ' || y.posted_at
+        FROM payments p JOIN yookassa_payments y ON y.payment_id = p.id
+        WHERE y.posted_at IS NOT NULL AND {payer} AND (
+            p.idempotency_key IS NULL OR p.sent_at IS NULL OR y.posted_at < p.sent_at
+            OR y.posted_at >= p.sent_at + interval '24 hours'
+        )
+        """,
+    ),
     Check(
         12,
         "what counts as ours in Telegram's list is ours",

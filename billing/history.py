@@ -76,7 +76,7 @@ _SELECT = """
     ) b ON true
 """
 # What was only meant, or came to nothing, is no purchase.
-_MADE = "p.status NOT IN ('intent', 'sent', 'canceled')"
+_MADE = "p.status NOT IN ('intent', 'sent', 'pending', 'unknown', 'canceled')"
 
 
 async def of_person(connection: AsyncConnection, *, person_id: int, limit: int, offset: int = 0) -> list[Purchase]:

@@ -211,6 +211,12 @@ async def by_payload(tx: AsyncConnection, payload: str) -> Order | None:
     return Order(*row) if row else None
 
 
+async def find(connection: AsyncConnection, order_id: int) -> Order | None:
+    """Return an order by id."""
+    row = (await connection.execute(_SELECT.where(orders.c.id == order_id))).one_or_none()
+    return Order(*row) if row else None
+
+
 async def lock(tx: AsyncConnection, order_id: int) -> Order:
     """Return an order, locked until the transaction ends; the person's wallet is locked before.
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.tables import payments
 
 STARS: Final = "stars"
+YOOKASSA: Final = "yookassa"
 
 Provider = Literal["stars", "yookassa"]
 Reason = Literal[
@@ -24,6 +25,7 @@ Reason = Literal[
     "subscription_revoked",  # a renewal of what was refunded
     "period_covered",  # the provider's expiry lies within what was paid for already
     "refunded_first",  # its refund was reported before it
+    "wrong_recipient",  # the money went to another shop than ours
 ]
 # Taken by mistake, whoever's: the money goes back without asking anybody.
 REFUND_DUE: Final[frozenset[Reason]] = frozenset({"wrong_payer", "second_subscription", "subscription_revoked"})

@@ -83,15 +83,15 @@ async def request(
     now: datetime,
     kind: Kind = "refund",
 ) -> Refund:
-    """Open the refund of a whole payment and take its tokens back; the caller puts the call into the outbox.
+    """Open the refund of a whole payment in Stars and take its tokens back; the caller puts the call into the outbox.
 
-    Idempotent: an open refund of the payment is returned again. Raises NotRefundable.
+    Idempotent: an open refund of the payment is returned again. Raises NotRefundable, for roubles as well.
     """
     wallet, payment = await _lock(tx, payment_id, now)
     earlier = await _open_refund(tx, payment_id)
     if earlier:
         return earlier
-    if payment is None or payment.status != "succeeded":
+    if payment is None or payment.status != "succeeded" or payment.provider != records.STARS:
         raise NotRefundable(payment=payment_id)
     number = (
         await tx.execute(sa.select(sa.func.count()).select_from(refunds).where(refunds.c.payment_id == payment_id))

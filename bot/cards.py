@@ -104,7 +104,8 @@ def person(say: Words, card: Card, held: Balance) -> str:
             say.say(
                 "admin-user-payment",
                 at=line.at,
-                stars=line.amount,
+                amount=line.amount,
+                currency=line.currency,
                 what=line.titles.get(say.language, "?"),
                 status=line.status,
             )

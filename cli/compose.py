@@ -9,6 +9,7 @@ import structlog
 
 from app.context import App
 from billing import catalog
+from billing.yookassa.client import YooKassa
 from inference import models
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import QueueConfig
@@ -49,6 +50,14 @@ def load_models(settings: Settings) -> models.Models:
     return models.load(settings.models_file)
 
 
+def yookassa(settings: Settings) -> YooKassa | None:
+    """Return the client of the shop that takes roubles, to be opened; None while nothing is sold for them."""
+    if not settings.yookassa_shop_id:
+        return None
+    secret = settings.yookassa_secret_key.get_secret_value()
+    return YooKassa(settings.yookassa_shop_id, secret, api_url=settings.yookassa_api_url)
+
+
 @contextlib.asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Yield the App over a migrated, stamped database. Raises Misconfigured with what is to be changed."""
@@ -65,16 +74,19 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         await _prepare(db, settings, plans, clock)
         await redis.check(client)
         queues = {model.id: FairQueue(client, model.id, queue_config(model)) for model in known.of("chat")}
-        yield App(
-            settings=settings,
-            clock=clock,
-            db=db,
-            redis=client,
-            jobs=Jobs(client),
-            models=known,
-            plans=plans,
-            queues=queues,
-        )
+        async with contextlib.AsyncExitStack() as stack:
+            shop = yookassa(settings)
+            yield App(
+                settings=settings,
+                clock=clock,
+                db=db,
+                redis=client,
+                jobs=Jobs(client),
+                models=known,
+                plans=plans,
+                queues=queues,
+                yookassa=await stack.enter_async_context(shop) if shop else None,
+            )
     finally:
         await client.aclose()
         await db.close()

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import books
 from billing import catalog
+from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
 from inference import models
 from kit import migrate, redis, stamp
@@ -198,10 +199,34 @@ async def _plans(settings: Settings) -> list[Finding]:
     return [Finding("good", f"{len(known.plans)} plans")]
 
 
+async def _roubles(settings: Settings) -> list[Finding]:
+    shop = compose.yookassa(settings)
+    if shop is None:
+        return [Finding("note", "off: nothing is sold for roubles", "docs/operator.md, Roubles by YooKassa, says why")]
+    async with shop:
+        try:
+            await shop.payments(limit=1)
+        except (NotReached, Refused, Unknown) as error:
+            words = error.detail if isinstance(error, NotReached | Unknown) else str(error)
+            remedy = "check FORMA_YOOKASSA_SHOP_ID, FORMA_YOOKASSA_SECRET_KEY and FORMA_YOOKASSA_API_URL"
+            return [Finding("bad", f"YooKassa does not show shop {shop.shop_id} its payments: {words}", remedy)]
+    found = [Finding("good", f"shop {shop.shop_id}, receipts: {settings.yookassa_receipts}")]
+    if settings.yookassa_in_chat:
+        remedy = "Telegram's terms allow Stars only; FORMA_YOOKASSA_IN_CHAT=false keeps them on your page"
+        found.append(Finding("note", "prices in roubles stand in the chat", remedy))
+    if settings.bot_id and not settings.public_url.startswith("https://"):
+        found.append(Finding("bad", "the page where people pay has no https address", "mend FORMA_PUBLIC_URL"))
+    if settings.bot_id and not settings.trusted_proxies:
+        remedy = "name it in FORMA_TRUSTED_PROXIES, or YooKassa's notifications are refused"
+        found.append(Finding("note", "no proxy is trusted; is web behind one?", remedy))
+    return found
+
+
 _CHECKS: dict[str, Check] = {
     "telegram": _telegram,
     "database": _database,
     "redis": _redis,
     "models": _models,
     "plans": _plans,
+    "roubles": _roubles,
 }

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db import dumps, metadata
 
-TELEGRAM = "telegram"
+TELEGRAM, YOOKASSA = "telegram", "yookassa"
 # An update that fails this often is set aside with an alert, so that it cannot block those behind it.
 ATTEMPTS_MAX = 3
 # Telegram forgets unfetched updates after 24 h, so a replay of an older one cannot come.

@@ -7,9 +7,15 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kit.addresses import Network, networks
 from kit.errors import Misconfigured
 
 TELEGRAM_API_URL = "https://api.telegram.org"
+YOOKASSA_API_URL = "https://api.yookassa.ru/v3"
+# Where YooKassa's notifications come from: https://yookassa.ru/developers/using-api/webhooks
+YOOKASSA_NETWORKS = (
+    "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.156.11,77.75.156.35,77.75.154.128/25,2a02:5180::/32"
+)
 
 
 class Settings(BaseSettings):
@@ -38,6 +44,15 @@ class Settings(BaseSettings):
     model_name: str = ""
     model_key: SecretStr = SecretStr("")
 
+    yookassa_shop_id: str = ""
+    yookassa_secret_key: SecretStr = SecretStr("")
+    yookassa_api_url: str = YOOKASSA_API_URL
+    yookassa_in_chat: bool = False
+    yookassa_receipts: Literal["54fz", "npd", "none"] = "none"
+    yookassa_vat: Literal["none", "0", "5", "7", "10", "standard"] = "none"
+    yookassa_networks: str = YOOKASSA_NETWORKS
+
+    trusted_proxies: str = ""
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
     sandbox_port: int = Field(8081, ge=1, le=65535)
@@ -55,7 +70,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "text"
 
-    @field_validator("telegram_api_url", "public_url", "model_url")
+    @field_validator("telegram_api_url", "public_url", "model_url", "yookassa_api_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -81,6 +96,12 @@ class Settings(BaseSettings):
     def _proxy_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "socks5://", "socks4://")):
             raise ValueError("must start with http://, socks5:// or socks4://")
+        return value
+
+    @field_validator("yookassa_networks", "trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        networks(value)
         return value
 
     @field_validator("admin_chat_id")
@@ -110,6 +131,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _shop_is_whole(self) -> Self:
+        if bool(self.yookassa_shop_id) != bool(self.yookassa_secret_key.get_secret_value()):
+            raise ValueError(
+                "FORMA_YOOKASSA_SHOP_ID and FORMA_YOOKASSA_SECRET_KEY belong together: set both or neither"
+            )
+        if self.yookassa_shop_id and self.bot_id and not self.public_url:
+            raise ValueError("FORMA_YOOKASSA_SHOP_ID needs FORMA_PUBLIC_URL as well: people pay on a page there")
+        return self
+
+    @model_validator(mode="after")
     def _model_has_a_name(self) -> Self:
         if bool(self.model_url) != bool(self.model_name):
             raise ValueError("FORMA_MODEL_URL and FORMA_MODEL_NAME belong together: set both or neither")
@@ -120,6 +151,22 @@ class Settings(BaseSettings):
         """Telegram's id of the bot, the part of its token before the colon; 0 without a token."""
         head = self.bot_token.get_secret_value().partition(":")[0]
         return int(head) if head else 0
+
+    @cached_property
+    def notification_networks(self) -> tuple[Network, ...]:
+        """Whence YooKassa's notifications are taken."""
+        return networks(self.yookassa_networks)
+
+    @cached_property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """The proxies whose X-Forwarded-For is believed."""
+        return networks(self.trusted_proxies)
+
+    @property
+    def site_url(self) -> str:
+        """Where people reach web's pages: FORMA_PUBLIC_URL, or the server itself on this machine."""
+        host = "127.0.0.1" if self.http_host in {"0.0.0.0", "::", ""} else self.http_host  # noqa: S104 - compared only
+        return self.public_url or f"http://{host}:{self.http_port}"
 
     @property
     def allowed_hosts(self) -> frozenset[str]:

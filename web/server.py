@@ -1,4 +1,4 @@
-"""The one HTTP server: Telegram's webhook, health, metrics."""
+"""The one HTTP server: Telegram's webhook, the page where roubles are paid, health, metrics."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -12,6 +12,7 @@ from app.context import App
 from kit import inbox, outbox, signals
 from kit.errors import Unavailable
 from kit.observability import outbox_age_s, render_metrics
+from web import pay
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,8 @@ def make(app: App) -> web.Application:
     site.router.add_get("/metrics", metrics)
     if app.settings.telegram_mode == "webhook":
         site.router.add_post(WEBHOOK_PATH, telegram)
+    if app.yookassa is not None:
+        pay.add_routes(site, APP_KEY)
     return site
 
 

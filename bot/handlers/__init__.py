@@ -15,6 +15,7 @@ from bot.handlers import (
     payments,
     plan_change,
     promo,
+    roubles,
     settings,
     trial,
 )
@@ -25,5 +26,5 @@ def routers() -> list[Router]:
 
     Cases come before whatever takes commands or free text: a person's next message may be for theirs.
     """
-    offers = (promo, trial, invite, payments, money, gifts, plan_change)
+    offers = (promo, trial, invite, payments, money, roubles, gifts, plan_change)
     return [module.router() for module in (members, admin, cases, *offers, settings, commands, buttons, chat)]

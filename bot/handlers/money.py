@@ -23,7 +23,7 @@ from billing.balance import Balance
 from billing.catalog import TITLE_LENGTH_MAX
 from billing.orders import Order
 from billing.subscriptions import StarsState, Subscription
-from bot import holdings, keyboards, offers, promotions
+from bot import holdings, keyboards, offers, promotions, rouble_offers
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers.commands import refund_rule
@@ -71,13 +71,13 @@ async def plans(message: Message, ctx: Context) -> None:
     """Compare what there is, one button a plan."""
     held = await _balance(ctx)
     shown = offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))
-    ctx.reply(*await promotions.beside_plans(ctx, *shown))
+    ctx.reply(*rouble_offers.added(ctx, await promotions.beside_plans(ctx, *shown)))
 
 
 async def plans_button(query: CallbackQuery, ctx: Context) -> None:
     held = await _balance(ctx)
     shown = offers.plans(ctx.words, ctx.app.plans, held, refund_rule(ctx))
-    ctx.reply(*await promotions.beside_plans(ctx, *shown))
+    ctx.reply(*rouble_offers.added(ctx, await promotions.beside_plans(ctx, *shown)))
     await answer(ctx, query)
 
 

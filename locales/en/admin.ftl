@@ -71,7 +71,7 @@ admin-user-turn = • { MOMENT($at) } · { $status ->
 }
 admin-user-no-turns = Has not asked yet.
 admin-user-payments = Last payments:
-admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status ->
+admin-user-payment = • { DATE($at) } · { payment-sum } · { $what } · { $status ->
     [succeeded] paid
     [refunded] refunded
     [charged_back] charged back
@@ -221,3 +221,8 @@ admin-alert-model-up = ✅ Model { $model } answers again
 admin-alert-outbox = ⚠️ The outbox is piling up: { $waiting }, the oldest { DURATION($oldest_s) }
 admin-alert-outbox-over = ✅ The outbox moves again
 admin-alert-migrated = The group became a supergroup, its new id is { $chat_id }. Put it into FORMA_ADMIN_CHAT_ID; until a restart I remember it myself.
+# Paid in roubles through YooKassa
+admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name } · { $id }
+admin-alert-quarantine-roubles = ⚠️ A payment in roubles does not match its order: { ROUBLES($kopecks) } · { $id } · code { $code }. The money is here, the tokens are not granted.
+# $reason - YooKassa's answer
+admin-alert-roubles-refused = ⚠️ YooKassa does not take our payments: { $reason }. Nothing can be bought for roubles.

@@ -71,7 +71,7 @@ admin-user-turn = • { MOMENT($at) } · { $status ->
 }
 admin-user-no-turns = Ещё не спрашивал.
 admin-user-payments = Последние платежи:
-admin-user-payment = • { DATE($at) } · { STARS($stars) } · { $what } · { $status ->
+admin-user-payment = • { DATE($at) } · { payment-sum } · { $what } · { $status ->
     [succeeded] оплачен
     [refunded] возвращён
     [charged_back] отозван
@@ -221,3 +221,8 @@ admin-alert-model-up = ✅ Модель { $model } снова отвечает
 admin-alert-outbox = ⚠️ Исходящие копятся: { $waiting }, старшему { DURATION($oldest_s) }
 admin-alert-outbox-over = ✅ Исходящие снова уходят
 admin-alert-migrated = Группа стала супергруппой, новый номер { $chat_id }. Впишите его в FORMA_ADMIN_CHAT_ID; до перезапуска я помню сам.
+# Оплата рублями через ЮKassa
+admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name } · { $id }
+admin-alert-quarantine-roubles = ⚠️ Платёж в рублях не сошёлся с заказом: { ROUBLES($kopecks) } · { $id } · код { $code }. Деньги получены, токены не начислены.
+# $reason - ответ ЮKassa
+admin-alert-roubles-refused = ⚠️ ЮKassa не принимает наши платежи: { $reason }. Покупки за рубли не проходят.

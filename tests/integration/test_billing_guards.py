@@ -232,6 +232,9 @@ CORRUPTIONS = {
         "INSERT INTO star_reconciliations (cause, credited, refunded, charged_back, failed, transactions,"
         " theirs_nanostars, ours_nanostars, explained_nanostars, classes, began_at, ended_at)"
         " VALUES ('test', 0, 0, 0, 0, 1, 5, 3, 1, '{{}}', now(), now())",
+    (10, "no key of YooKassa's is used after its 24 hours, and no payment was sent without one"):
+        "INSERT INTO yookassa_payments (payment_id, request, posted_at)"
+        " SELECT id, '{{}}', created_at FROM payments WHERE payer_id = {person}",
     (17, "a case about a payment is its payer's"):
         "INSERT INTO cases (person_id, payment_id, status, created_at, updated_at)"
         " SELECT 1, max(id), 'answered', now(), now() FROM payments WHERE payer_id = {person}",

@@ -26,6 +26,7 @@ from tests.support.shop_driver import (
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
+HANG_S = 0.3  # a merchant's patience with a hung shop
 AFTER_THE_CHARGE = ("http_500_after", "hang_after", "reset_after", "html_after", "half_after")
 BEFORE_IT = ("http_500", "hang", "reset", "html", "rate_limit")
 
@@ -52,10 +53,14 @@ async def saved_card(bench: ShopBench) -> str:
     return str(method)
 
 
+async def kinds(bench: ShopBench) -> str:
+    return " ".join(fault["kind"] for fault in (await bench.shop.control("GET", "faults"))["faults"])
+
+
 async def broken(bench: ShopBench, path: str, body: dict[str, Any], key: str) -> str:
     """What a merchant sees of a request that a fault strikes: a status, or the name of the failure."""
     headers = {"Authorization": aiohttp.encode_basic_auth("100500", "test_SANDBOX"), "Idempotence-Key": key}
-    patience = aiohttp.ClientTimeout(total=0.3)
+    patience = aiohttp.ClientTimeout(total=HANG_S if "hang" in await kinds(bench) else 10)
     async with aiohttp.ClientSession(headers=headers, timeout=patience) as session:
         try:
             async with session.post(f"{bench.server.api_url}/{path}", json=body) as response:

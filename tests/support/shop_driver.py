@@ -19,7 +19,7 @@ from aiohttp import web
 from sandbox.shop.server import Running, start
 from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 
-WAIT_S = 5.0
+WAIT_S = 10.0
 RETURN_URL = "http://127.0.0.1/thanks"
 
 Json = dict[str, Any]
@@ -125,7 +125,7 @@ class Merchant:
     def __init__(self, api_url: str, shop_id: str = SHOP_ID_DEFAULT, secret_key: str = SECRET_KEY_DEFAULT) -> None:
         self.api_url = api_url
         headers = {"Authorization": aiohttp.encode_basic_auth(shop_id, secret_key)}
-        self._session = aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=2))
+        self._session = aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=WAIT_S))
 
     async def close(self) -> None:
         await self._session.close()

@@ -1,0 +1,46 @@
+"""Tables of what is paid in roubles, as the code sees them; migrations/versions/0010_yookassa.py makes them."""
+
+import sqlalchemy as sa
+
+from kit.db import metadata
+
+checkout_links = sa.Table(
+    "checkout_links",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("nonce", sa.Text, nullable=False, unique=True),
+    sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id"), nullable=False),
+    # None: the page offers everything that is sold for roubles.
+    sa.Column("plan_id", sa.Text, sa.ForeignKey("plans.id")),
+    sa.Column("order_id", sa.BigInteger, sa.ForeignKey("orders.id")),
+    # Where the page leads back to: the chat.
+    sa.Column("back_url", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True)),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("(used_at IS NULL) = (order_id IS NULL)", name="used_for_an_order"),
+    sa.Index("ix_checkout_links_expires_at", "expires_at"),
+)
+
+yookassa_payments = sa.Table(
+    "yookassa_payments",
+    metadata,
+    sa.Column("payment_id", sa.BigInteger, sa.ForeignKey("payments.id"), primary_key=True, autoincrement=False),
+    # The body of the POST as it is sent, byte by byte: a repetition must be the same.
+    sa.Column("request", sa.Text, nullable=False),
+    # The latest POST, and the latest look at what became of it.
+    sa.Column("posted_at", sa.DateTime(timezone=True)),
+    sa.Column("asked_at", sa.DateTime(timezone=True)),
+    sa.Column("confirmation_url", sa.Text),
+    # Why it was canceled, in YooKassa's words or ours.
+    sa.Column("reason", sa.Text),
+)
+
+receipt_emails = sa.Table(
+    "receipt_emails",
+    metadata,
+    sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id"), primary_key=True, autoincrement=False),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("length(email) <= 254", name="email_fits"),
+)

@@ -1,0 +1,1 @@
+"""YooKassa API v3: the adapter (client), what it sends (requests) and what it reads (objects)."""

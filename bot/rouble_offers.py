@@ -1,0 +1,45 @@
+"""Roubles in the chat: prices where the operator wants them there, else one button that leads to a page outside."""
+
+from aiogram.types import InlineKeyboardMarkup
+
+from app import rouble_purchase
+from billing.catalog import Plan
+from bot import keyboards
+from bot.context import Context
+
+RUB = "RUB"
+
+
+def added(ctx: Context, offer: tuple[str, InlineKeyboardMarkup]) -> tuple[str, InlineKeyboardMarkup]:
+    """Return an offer for Stars with the ways to pay in roubles under it; as it is while there are none."""
+    text, keyboard = offer
+    sold = rouble_purchase.on_sale(ctx.app)
+    if not sold:
+        return offer
+    say = ctx.words.say
+    if ctx.app.settings.yookassa_in_chat:
+        lines = [[keyboards.press(_label(ctx, plan), "buy-rub", plan.id)] for plan in sold]
+    else:
+        lines = [[keyboards.press(say("button-site"), "site")]]
+    return text, keyboards.rows(*keyboard.inline_keyboard, *lines)
+
+
+def _label(ctx: Context, plan: Plan) -> str:
+    title = plan.titles[ctx.words.language]
+    return ctx.words.say("button-buy-roubles", plan=title, kopecks=plan.price(RUB))
+
+
+def site(ctx: Context, url: str) -> tuple[str, InlineKeyboardMarkup]:
+    """Return the message that leads to the page."""
+    button = keyboards.link(ctx.words.say("button-site-open"), url)
+    return ctx.words.say("pay-site-ready"), keyboards.rows([button])
+
+
+def payment(ctx: Context, plan: Plan, url: str) -> tuple[str, InlineKeyboardMarkup]:
+    """Return the message from which a product is paid in roubles."""
+    say, kopecks = ctx.words.say, plan.price(RUB)
+    text = say("pay-ready-roubles", plan=plan.titles[ctx.words.language], kopecks=kopecks)
+    return text, keyboards.rows(
+        [keyboards.link(say("button-pay-roubles", kopecks=kopecks), url)],
+        [keyboards.press(say("button-plans"), "plans")],
+    )
