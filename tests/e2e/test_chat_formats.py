@@ -92,7 +92,7 @@ async def test_a_long_answer_is_cut_between_blocks_and_comes_in_order(forma: For
     person = await forma.person(language)
     await person.send("/plans")
     offer = await person.wait_for(lambda seen: len(seen.labels) > 3)
-    await person.press(offer, 0)
+    await person.press(offer, {"ru": "Лайт · 300", "en": "Lite · 300"}[language])
     sheet = await person.wait_for(lambda seen: any("url" in button for button in seen.buttons))
     await person.pay(next(button["url"] for button in sheet.buttons if "url" in button))
     await forma.quiet(person)

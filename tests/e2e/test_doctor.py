@@ -95,7 +95,7 @@ async def test_a_sound_set_up_has_nothing_to_mend(setup: Setup, database_url: st
     status, said = await setup.doctor()
     assert (status, "BAD" in said) == (0, False), said
     assert "no commands" not in said
-    assert all(words in said for words in ("Desk", "up to date", "version", compose.SANDBOX_MODEL, "5 plans")), said
+    assert all(words in said for words in ("Desk", "up to date", "version", compose.SANDBOX_MODEL, "7 plans")), said
 
 
 async def test_a_redis_that_forgets_is_named(setup: Setup, redis: Redis) -> None:

@@ -158,7 +158,7 @@ async def _days_beside(both: Person) -> None:
     await both.send("/subscription")
     card = await both.wait_for("Max: until", timeout_s=WAIT_S)
     assert "then renews for 600 ⭐" in plain(card)
-    assert card.labels == [shop.EN.cancel]
+    assert "Cancel Forma" in card.labels
 
 
 async def _days_wait(payer: Person) -> None:
