@@ -20,9 +20,9 @@ async def test_without_tokens_a_person_hears_when_more_come_and_what_can_be_boug
     refusal = await person.wait_for(
         {"ru": "Токены закончились. Новые", "en": "You have run out of tokens. New"}[language]
     )
-    assert refusal.labels == [say("button-buy-pack", stars=150), say("button-plans")]
+    assert refusal.labels == [say("button-trial", days=7), say("button-buy-pack", stars=150), say("button-plans")]
     assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1
-    await person.press(refusal, 0)
+    await person.press(refusal, 1)
     await person.wait_for({"ru": "Оплата внутри Telegram", "en": "You pay inside Telegram"}[language])
     assert await forma.violations() == []
 
@@ -39,7 +39,7 @@ async def test_a_button_that_needs_tokens_says_so_with_the_same_ways_on(forma: F
     offer = await person.wait_for(say("edited"))
     await person.press(offer, 0)
     refusal = await person.wait_for({"ru": "Токенов осталось 20", "en": "You have 20 tokens left"}[language])
-    assert refusal.labels == [say("button-buy-pack", stars=150), say("button-plans")]
+    assert refusal.labels == [say("button-trial", days=7), say("button-buy-pack", stars=150), say("button-plans")]
     (kept,) = [seen.text for seen in forma.answers(person) if seen.text == "first"]
     assert kept
 
@@ -54,7 +54,7 @@ async def test_an_answer_is_finished_at_the_houses_expense_when_tokens_run_out(f
     note = await person.wait_for(
         {"ru": "Дописал за свой счёт. Новые токены через", "en": "on the house. New tokens in"}[language], timeout_s=20
     )
-    assert note.labels == [say("button-buy-pack", stars=150), say("button-plans")]
+    assert note.labels == [say("button-trial", days=7), say("button-buy-pack", stars=150), say("button-plans")]
     row = await forma.scalar(
         "SELECT status || ' ' || billed_tokens || ' ' || output_tokens || ' ' || (courtesy_tokens > 400) FROM turns"
         " WHERE person_id = :id ORDER BY id DESC LIMIT 1",
@@ -85,7 +85,7 @@ async def test_a_message_that_waits_is_refused_in_the_same_words_when_the_answer
     await forma.growing(person)
     await person.send("Третий")
     refusal = await person.wait_for("Токены закончились. Новые бесплатные через", timeout_s=30)
-    assert refusal.labels == ["Пакет 150\u00a0⭐", "Планы"]
+    assert refusal.labels == ["7 дней бесплатно", "Пакет 150\u00a0⭐", "Планы"]
     assert await forma.violations() == []
 
 
