@@ -22,7 +22,7 @@ async def test_without_tokens_a_person_hears_when_more_come_and_what_can_be_boug
     )
     assert refusal.labels == [say("button-trial", days=7), say("button-buy-pack", stars=150), say("button-plans")]
     assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1
-    await person.press(refusal, 0)
+    await person.press(refusal, 1)
     await person.wait_for({"ru": "Оплата внутри Telegram", "en": "You pay inside Telegram"}[language])
     assert await forma.violations() == []
 

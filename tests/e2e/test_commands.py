@@ -12,6 +12,8 @@ SAID = {
     "/plans": {"ru": "Планы на 30 дней", "en": "Plans for 30 days"},
     "/buy": {"ru": "Планы на 30 дней", "en": "Plans for 30 days"},
     "/subscription": {"ru": "Подписки нет", "en": "No subscription"},
+    "/promo": {"ru": "Пришлите промокод ответом", "en": "Send your promo code as a reply"},
+    "/invite": {"ru": "Ваша ссылка для друзей", "en": "Your link for friends"},
     "/settings": {"ru": "Настройки", "en": "Settings"},
     "/language": {"ru": "Выберите язык", "en": "Choose your language"},
     "/terms": {"ru": "Условия Forma", "en": "Forma's terms"},
