@@ -20,8 +20,6 @@ SAID = {
     "/privacy": {"ru": "Ваши данные", "en": "Your data"},
     "/support": {"ru": "Сбой, вопрос или идея?", "en": "A fault, a question or an idea?"},
     "/paysupport": {"ru": "за 48 ч", "en": "within 48 h"},
-    "/promo": {"ru": "Пришлите промокод", "en": "Send your promo code"},
-    "/invite": {"ru": "Ваша ссылка для друзей", "en": "Your link for friends"},
     "/payments": {"ru": "Оплат пока не было", "en": "No payments yet"},
     "/new": {"ru": "Новый разговор", "en": "A new conversation"},
     "/stop": {"ru": "Сейчас нечего останавливать", "en": "There is nothing to stop right now"},
