@@ -75,8 +75,9 @@ _SELECT = """
         FROM lots x JOIN accounts a ON a.id = x.account_id WHERE x.payment_id = p.id
     ) b ON true
 """
-# What was only meant, or came to nothing, is no purchase.
-_MADE = "p.status NOT IN ('intent', 'sent', 'pending', 'unknown', 'canceled')"
+# A sheet that nobody has paid yet, and one that came to nothing, is no purchase. What the provider has not told of yet
+# may be one: the person is to see that it is looked after.
+_MADE = "p.status NOT IN ('intent', 'sent', 'pending', 'canceled')"
 
 
 async def of_person(connection: AsyncConnection, *, person_id: int, limit: int, offset: int = 0) -> list[Purchase]:

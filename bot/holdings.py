@@ -6,6 +6,7 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.balance import Balance
 from billing.catalog import Catalog, Plan
+from billing.house_access import HOUSE
 from billing.once import Outlook
 from billing.payments import STARS as STARS_PROVIDER
 from billing.subscriptions import Subscription
@@ -20,7 +21,7 @@ def card(
 ) -> tuple[str, InlineKeyboardMarkup]:
     """Return /subscription: each thing that the person has, until when, what comes next, and what can be done."""
     mine = held.subscription
-    if mine is None or not mine.once or mine.status != "cancel_scheduled":
+    if mine is None or mine.provider == HOUSE or not mine.once or mine.status != "cancel_scheduled":
         text, keyboard = offers.subscription(say, held)
         rows = [*keyboard.inline_keyboard]
     else:
