@@ -1,19 +1,17 @@
 """The control API under /_control: options, faults, the journal, death and revival. No key guards it: loopback only."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from sandbox.model import dialect, faults
-
-if TYPE_CHECKING:
-    from sandbox.model.server import ModelServer
+from sandbox.model.api import ModelServer
 
 ENTRIES_PER_READ_MAX: Final = 1_000
 
 
-def add_routes(app: web.Application, server: "ModelServer") -> None:
+def add_routes(app: web.Application, server: ModelServer) -> None:
     """Registers the routes; docs/model-server.md shows each with an example."""
     api = _Control(server)
     app.router.add_get("/_control", api.state)
@@ -28,7 +26,7 @@ def add_routes(app: web.Application, server: "ModelServer") -> None:
 
 
 class _Control:
-    def __init__(self, server: "ModelServer") -> None:
+    def __init__(self, server: ModelServer) -> None:
         self._server = server
 
     def _state(self) -> web.Response:
