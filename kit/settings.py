@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     http_port: int = Field(8080, ge=1, le=65535)
     sandbox_port: int = Field(8081, ge=1, le=65535)
     sandbox_model_port: int = Field(8082, ge=1, le=65535)
+    sandbox_shop_port: int = Field(8083, ge=1, le=65535)
 
     preview: Literal["draft", "edit", "off"] = "draft"
     support_contact: str = ""
@@ -165,8 +166,13 @@ class Settings(BaseSettings):
     @property
     def site_url(self) -> str:
         """Where people reach web's pages: FORMA_PUBLIC_URL, or the server itself on this machine."""
+        return self.public_url or self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """Where web is reached from this machine."""
         host = "127.0.0.1" if self.http_host in {"0.0.0.0", "::", ""} else self.http_host  # noqa: S104 - compared only
-        return self.public_url or f"http://{host}:{self.http_port}"
+        return f"http://[{host}]:{self.http_port}" if ":" in host else f"http://{host}:{self.http_port}"
 
     @property
     def allowed_hosts(self) -> frozenset[str]:
