@@ -105,6 +105,8 @@ async def _plan(settings: Settings, data_dir: Path) -> Plan:
 async def _serve(plan: Plan, supervisor: Supervisor, stop: asyncio.Event) -> None:
     """Start everything, say so, and wait for the stop."""
     environment = sandbox_shop.environment(plan.settings) if plan.shop else {}
+    if plan.sandbox and not plan.settings.chat_url:
+        environment["FORMA_CHAT_URL"] = plan.telegram_url
     forma_parts = asyncio.Event()
     seeded: SandboxSeed | None = None
 

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     telegram_proxy: str = ""
     telegram_mode: Literal["polling", "webhook"] = "polling"
     public_url: str = ""
+    chat_url: str = ""
     telegram_webhook_secret: SecretStr = SecretStr("")
     admin_chat_id: int = 0
     admin_language: Literal["ru", "en"] = "ru"
@@ -71,7 +72,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "text"
 
-    @field_validator("telegram_api_url", "public_url", "model_url", "yookassa_api_url")
+    @field_validator("telegram_api_url", "public_url", "chat_url", "model_url", "yookassa_api_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
