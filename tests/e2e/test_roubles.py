@@ -33,6 +33,7 @@ async def test_a_pack_is_bought_from_the_chats_button_to_the_tokens(mall: Market
     person = await mall.forma.person("ru")
     sheet = await chat.sheet(person, RU, BUTTON)
     assert "Ссылка только для вас" in sheet.text
+    assert not [one for seen in person.messages() for one in seen.buttons if "Другие способы" in one["text"]]
     url = chat.url_of(sheet)
     page = await mall.browser.open(url)
     for words in ("Пакет токенов", "199 ₽", "300 000 токенов, ≈ 300 ответов", "72 ч", "Почта для чека", "Оплатить"):
