@@ -35,6 +35,8 @@ STOP_S = 5.0
 PARTS = {"telegram", "model", "shop", "bot", "worker", "web"}
 PORTS = ("http_port", "sandbox_port", "sandbox_model_port", "sandbox_shop_port")
 GUEST_EN, GUEST_RU = 1002, 1001
+# How far the one clock was moved.
+LATER_S = 3 * 86400 + 3600
 
 
 def free_ports(count: int) -> list[int]:
@@ -156,15 +158,15 @@ class Up:
         ):
             yield tg, shop
 
-    async def clocks_at(self, offset_s: int, shop: SandboxShop) -> None:
-        """The clocks of the shop and of Forma come to this."""
+    async def clocks_at(self, offset_s: int, *servers: SandboxTelegram | SandboxShop) -> None:
+        """The clocks of these and of Forma come to this."""
         connection = await asyncpg.connect(Postgres(self.data_dir).url())
         deadline = time.monotonic() + START_S
         try:
             while True:
-                ours_s = await connection.fetchval("SELECT clock_offset_s FROM stamp")
-                found = (ours_s, (await shop.control("GET", "clock"))["offset_s"])
-                if found == (offset_s, offset_s):
+                found = [(await server.control("GET", "clock"))["offset_s"] for server in servers]
+                found.append(await connection.fetchval("SELECT clock_offset_s FROM stamp"))
+                if all(round(one) == offset_s for one in found):
                     return
                 assert time.monotonic() < deadline, found
                 await asyncio.sleep(0.05)
@@ -257,7 +259,9 @@ async def test_a_guest_pays_roubles_at_the_simulated_shop_and_the_clocks_go_toge
         await shop.pay(payment_id)
         await guest.wait_for("300,000 tokens", timeout_s=START_S)
         await tg.advance(days=3)
-        await forma.clocks_at(3 * 86400, shop)
+        await forma.clocks_at(3 * 86400, tg, shop)
+        await shop.advance(3600)
+        await forma.clocks_at(LATER_S, tg, shop)
 
 
 @pytest.mark.parametrize("name", ["worker", "bot", "web", "valkey", "postgres", "model", "shop", "telegram"])
@@ -292,10 +296,10 @@ async def test_a_second_start_goes_on_with_the_same_data(forma: Up, record_prope
     async with SandboxTelegram(f"http://127.0.0.1:{forma.telegram}") as tg:
         guest = await tg.known(GUEST_EN)
         assert any("first" in seen.text and seen.sender_id == tg.bot_id for seen in guest.messages())
-    async with forma.outside() as (_, shop):
+    async with forma.outside() as (tg, shop):
         [payment] = (await shop.control("GET", "payments"))["payments"]
         assert (payment["status"], payment["amount"]["value"]) == ("succeeded", "199.00")
-        await forma.clocks_at(3 * 86400, shop)
+        await forma.clocks_at(LATER_S, tg, shop)
     await forma.chat("second")
 
 
