@@ -45,7 +45,7 @@ def screen(
     if model.simulated:
         simulated.append(("the model", "FORMA_MODEL_URL and FORMA_MODEL_NAME, or models.toml"))
     if shop_simulated:
-        simulated.append(("YooKassa", "FORMA_YOOKASSA_SHOP_ID and its key (docs/operator.md: Roubles by YooKassa)"))
+        simulated.append(("YooKassa", "FORMA_YOOKASSA_SHOP_ID and FORMA_YOOKASSA_SECRET_KEY (docs/operator.md)"))
     if simulated:
         lines.append("  Simulated here, and what makes it real:")
         lines += [f"    {what:<20}{how}" for what, how in simulated]
