@@ -253,9 +253,12 @@ async def test_a_guest_pays_roubles_at_the_simulated_shop_and_the_clocks_go_toge
         link = url_of(await guest.wait_for(lambda seen: any(one.get("url") for one in seen.buttons), timeout_s=START_S))
         assert link.startswith(f"http://127.0.0.1:{forma.http}/pay/")
         chosen = {"product": "pack", "kopecks": "19900"}
-        async with aiohttp.ClientSession() as session, session.post(link, data=chosen) as page:
-            assert str(page.url).startswith(f"http://127.0.0.1:{forma.shop}/checkout/"), await page.text()
-            payment_id = page.url.name
+        async with aiohttp.ClientSession() as session:
+            async with session.get(link) as page:
+                assert f'href="http://127.0.0.1:{forma.telegram}"' in await page.text(), "back to the chat page"
+            async with session.post(link, data=chosen) as page:
+                assert str(page.url).startswith(f"http://127.0.0.1:{forma.shop}/checkout/"), await page.text()
+                payment_id = page.url.name
         await shop.pay(payment_id)
         await guest.wait_for("300,000 tokens", timeout_s=START_S)
         await tg.advance(days=3)
