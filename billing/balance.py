@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import allowance, entitlements, ledger, lots, subscriptions
+from billing import allowance, debts, entitlements, ledger, lots, subscriptions
 from billing.entitlements import Entitlement
 from billing.lots import Lot
 from billing.subscriptions import Subscription
@@ -19,7 +19,8 @@ class Balance:
 
     `lots` in the order of spending, their `remaining` summing to `posted`. `daily_tokens` come at
     `allowance_renews_at` (None: the plan has none). `subscription` is the one that gives the plan, or that is about
-    to (in grace it still does); `renews` on it says whether the provider charges again at its `until`.
+    to (in grace it still does); `renews` on it says whether the provider charges again at its `until`. `owed`: what a
+    chargeback could not take back since it was spent; the next paid tokens repay it first.
     """
 
     posted: int
@@ -30,6 +31,7 @@ class Balance:
     allowance_renews_at: datetime | None
     subscription: Subscription | None
     subscriptions: tuple[Subscription, ...]
+    owed: int
 
     @property
     def available(self) -> int:
@@ -80,4 +82,5 @@ async def current(connection: AsyncConnection, *, person_id: int, now: datetime)
         allowance_renews_at=allowance.renews_at(now) if entitlement.daily_tokens else None,
         subscription=mine,
         subscriptions=tuple(owned),
+        owed=await debts.owed(connection, person_id=person_id),
     )

@@ -86,8 +86,10 @@ def person(say: Words, card: Card, held: Balance) -> str:
         if held.subscription
         else say.say("admin-user-plan-none"),
         say.say("admin-user-balance", tokens=held.available, reserved=held.reserved),
-        "",
     ]
+    if held.owed:
+        lines.append(say.say("admin-user-debt", tokens=held.owed))
+    lines.append("")
     if card.turns:
         lines.append(say.say("admin-user-turns"))
         lines += [

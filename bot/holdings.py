@@ -21,7 +21,9 @@ def card(
 ) -> tuple[str, InlineKeyboardMarkup]:
     """Return /subscription: each thing that the person has, until when, what comes next, and what can be done."""
     mine = held.subscription
-    if mine is None or mine.provider == HOUSE or not mine.once or mine.status != "cancel_scheduled":
+    # A gift is of the house as well, but somebody bought its months; days that the house gives have none.
+    given = mine is not None and mine.provider == HOUSE and mine.id not in coming
+    if mine is None or given or not mine.once or mine.status != "cancel_scheduled":
         text, keyboard = offers.subscription(say, held)
         rows = [*keyboard.inline_keyboard]
     else:

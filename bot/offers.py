@@ -148,6 +148,8 @@ def balance(say: Words, held: Balance, now: datetime) -> str:
     ]
     if held.reserved:
         lines.append(say.say("balance-reserved", tokens=held.reserved))
+    if held.owed:
+        lines.append(say.say("balance-debt", tokens=held.owed))
     if held.lots:
         lines += ["", say.say("balance-lots")]
     for lot in held.lots:

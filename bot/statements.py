@@ -33,7 +33,9 @@ def history(say: Words, shown: list[Purchase], page: int, *, more: bool) -> tupl
         return say.say("payments-none"), keyboards.rows()
     lines = [say.say("payments-line", at=one.at, what=title(say, one), state=one.state, **_sum(one)) for one in shown]
     buttons = [
-        [keyboards.press(say.say("button-refund", at=one.at), "refund", one.id)] for one in shown if one.state == "paid"
+        [keyboards.press(say.say("button-refund", what=title(say, one)), "refund", one.id)]
+        for one in shown
+        if one.state == "paid"
     ]
     ways: list[InlineKeyboardButton] = []
     if page > 0:

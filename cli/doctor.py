@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiogram import Bot
@@ -21,9 +22,10 @@ from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
 from inference import models
 from kit import migrate, redis, stamp
+from kit.addresses import lies_within, networks
 from kit.db import Database
 from kit.errors import FormaError, Misconfigured
-from kit.settings import Settings
+from kit.settings import YOOKASSA_API_URL, YOOKASSA_NETWORKS, Settings
 
 CHECK_TIMEOUT_S = 15.0
 State = Literal["good", "note", "bad"]
@@ -202,15 +204,17 @@ async def _plans(settings: Settings) -> list[Finding]:
 async def _roubles(settings: Settings) -> list[Finding]:
     shop = compose.yookassa(settings)
     if shop is None:
-        return [Finding("note", "off: nothing is sold for roubles", "docs/operator.md, Roubles by YooKassa, says why")]
+        remedy = "docs/operator.md, Roubles by YooKassa, says why and what turns them on"
+        if not settings.bot_id:
+            return [Finding("note", "the sandbox's shop stands in while `forma up` runs", remedy)]
+        return [Finding("note", "off: nothing is sold for roubles", remedy)]
     async with shop:
         try:
             await shop.payments(limit=1)
         except (NotReached, Refused, Unknown) as error:
-            words = error.detail if isinstance(error, NotReached | Unknown) else str(error)
-            remedy = "check FORMA_YOOKASSA_SHOP_ID, FORMA_YOOKASSA_SECRET_KEY and FORMA_YOOKASSA_API_URL"
-            return [Finding("bad", f"YooKassa does not show shop {shop.shop_id} its payments: {words}", remedy)]
+            return [_no_shop(settings, error), *_notifications(settings)]
     found = [Finding("good", f"shop {shop.shop_id}, receipts: {settings.yookassa_receipts}")]
+    found += _notifications(settings)
     if settings.yookassa_in_chat:
         remedy = "Telegram's terms allow Stars only; FORMA_YOOKASSA_IN_CHAT=false keeps them on your page"
         found.append(Finding("note", "prices in roubles stand in the chat", remedy))
@@ -220,6 +224,37 @@ async def _roubles(settings: Settings) -> list[Finding]:
         remedy = "name it in FORMA_TRUSTED_PROXIES, or YooKassa's notifications are refused"
         found.append(Finding("note", "no proxy is trusted; is web behind one?", remedy))
     return found
+
+
+def _no_shop(settings: Settings, error: NotReached | Refused | Unknown) -> Finding:
+    """Why the shop's payments are not to be seen, and what helps."""
+    words = str(error) if isinstance(error, Refused) else error.detail
+    if "HTTP 401" in words:
+        what = f"YooKassa does not know shop {settings.yookassa_shop_id} with this key"
+        return Finding("bad", what, "copy FORMA_YOOKASSA_SHOP_ID and FORMA_YOOKASSA_SECRET_KEY again from its profile")
+    if isinstance(error, Refused):
+        return Finding(
+            "bad", f"YooKassa does not show the shop's payments: {words}", "ask YooKassa what the shop may do"
+        )
+    what = f"YooKassa does not answer at {settings.yookassa_api_url}: {words}"
+    return Finding("bad", what, "check the network and FORMA_YOOKASSA_API_URL; payments wait meanwhile, none is lost")
+
+
+def _notifications(settings: Settings) -> list[Finding]:
+    """Whether those that the shop sends are taken. Only YooKassa and this machine have addresses that we know."""
+    host = urlsplit(settings.yookassa_api_url).hostname or ""
+    own = {urlsplit(YOOKASSA_API_URL).hostname: YOOKASSA_NETWORKS, "127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1"}
+    wanted, taken = networks(own.get(host, "")), settings.notification_networks
+    refused = [str(one) for one in wanted if not any(lies_within(one, network) for network in taken)]
+    if refused:
+        local = host != urlsplit(YOOKASSA_API_URL).hostname
+        remedy = "set FORMA_YOOKASSA_NETWORKS=127.0.0.1" if local else "leave FORMA_YOOKASSA_NETWORKS empty"
+        what = f"the shop's notifications are refused, they come from {', '.join(refused)}"
+        return [Finding("bad", what, f"{remedy}; until then payments are found by asking, some minutes late")]
+    if any(network.prefixlen == 0 for network in taken):
+        remedy = "leave FORMA_YOOKASSA_NETWORKS empty: YooKassa's own are known"
+        return [Finding("note", "notifications are taken from everybody", remedy)]
+    return []
 
 
 _CHECKS: dict[str, Check] = {

@@ -16,7 +16,9 @@ class ModelState:
     problems: tuple[str, ...]
 
 
-def screen(settings: Settings, *, data_dir: Path, seeded: SandboxSeed | None, model: ModelState) -> str:
+def screen(
+    settings: Settings, *, data_dir: Path, seeded: SandboxSeed | None, model: ModelState, shop_simulated: bool
+) -> str:
     """Return what a newcomer must know: where to look, who is admin, what is simulated and how it becomes real."""
     health = f"http://{settings.http_host}:{settings.http_port}/health"
     lines = ["", "Forma is running.  Ctrl-C stops everything and loses nothing.", ""]
@@ -42,6 +44,8 @@ def screen(settings: Settings, *, data_dir: Path, seeded: SandboxSeed | None, mo
         simulated.append(("Telegram and Stars", "FORMA_BOT_TOKEN, from @BotFather (README: A real bot)"))
     if model.simulated:
         simulated.append(("the model", "FORMA_MODEL_URL and FORMA_MODEL_NAME, or models.toml"))
+    if shop_simulated:
+        simulated.append(("YooKassa", "FORMA_YOOKASSA_SHOP_ID and FORMA_YOOKASSA_SECRET_KEY (docs/operator.md)"))
     if simulated:
         lines.append("  Simulated here, and what makes it real:")
         lines += [f"    {what:<20}{how}" for what, how in simulated]

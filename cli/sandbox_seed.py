@@ -1,23 +1,14 @@
-"""What a newcomer finds in the sandbox: a guest in each language, an operator, the admin group. And its clock."""
+"""What a newcomer finds in the sandbox: a guest in each language, an operator, the admin group."""
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import structlog
-
-from kit import stamp
-from kit.db import Database
-from kit.errors import Unavailable
-
-log = structlog.get_logger(__name__)
 
 OPERATOR_ID, GUEST_RU_ID, GUEST_EN_ID = 1000, 1001, 1002
 ADMIN_GROUP_ID = -1000
 GUEST_STARS = 5_000
-CLOCK_EVERY_S = 1.0
 WAIT_S = 15.0
 
 _PERSONS: tuple[dict[str, Any], ...] = (
@@ -60,26 +51,6 @@ async def seed(url: str, *, model_simulated: bool) -> SandboxSeed:
                 },
             )
     return SandboxSeed(url, admin["id"], model_simulated)
-
-
-async def follow_sandbox_clock(url: str, database_url: str) -> None:
-    """Keep the sandbox-stamped database's clock at the sandbox's, for as long as `forma up` runs."""
-    db = Database(database_url, pool_size=1)
-    last = -1
-    try:
-        async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=WAIT_S)) as session:
-            while True:
-                try:
-                    offset_s = int((await _get(session, "/_control/clock"))["offset_s"])
-                    if offset_s != last:
-                        async with db.transaction() as tx:
-                            await stamp.set_clock_offset(tx, timedelta(seconds=offset_s))
-                        last = offset_s
-                except (aiohttp.ClientError, OSError, TimeoutError, Unavailable) as error:
-                    log.debug("sandbox_clock_unreadable", error=type(error).__name__)
-                await asyncio.sleep(CLOCK_EVERY_S)
-    finally:
-        await db.close()
 
 
 async def _until_healthy(session: aiohttp.ClientSession) -> None:

@@ -19,11 +19,11 @@ import aiohttp
 import asyncpg
 
 from billing import catalog
-from cli import compose, greeting
+from cli import compose, greeting, sandbox_clock, sandbox_shop
 from cli.embedded import Postgres, Valkey, default_data_dir, prepare_data_dir
 from cli.greeting import ModelState
 from cli.owner import server_owner
-from cli.sandbox_seed import SandboxSeed, follow_sandbox_clock, seed
+from cli.sandbox_seed import SandboxSeed, seed
 from cli.supervisor import Stage, Stopped, Supervisor
 from inference import models
 from kit import migrate, redis, stamp
@@ -44,7 +44,12 @@ class Plan:
     settings: Settings
     data_dir: Path
     sandbox: bool
+    shop: bool
     model: ModelState
+
+    @property
+    def sandbox_dir(self) -> Path:
+        return self.data_dir / "sandbox"
 
     @property
     def telegram_url(self) -> str:
@@ -88,15 +93,20 @@ async def _plan(settings: Settings, data_dir: Path) -> Plan:
     check_port("FORMA_HTTP_PORT", settings.http_host, settings.http_port)
     if sandbox:
         check_port("FORMA_SANDBOX_PORT", "127.0.0.1", settings.sandbox_port)
+    shop = sandbox_shop.simulated(settings)
+    if shop:
+        check_port("FORMA_SANDBOX_SHOP_PORT", "127.0.0.1", settings.sandbox_shop_port)
     model = await _model_state(settings, known, sandbox=sandbox)
     if model.simulated:
         check_port("FORMA_SANDBOX_MODEL_PORT", "127.0.0.1", settings.sandbox_model_port)
-    return Plan(settings, data_dir, sandbox, model)
+    return Plan(settings, data_dir, sandbox, shop, model)
 
 
 async def _serve(plan: Plan, supervisor: Supervisor, stop: asyncio.Event) -> None:
     """Start everything, say so, and wait for the stop."""
-    environment: dict[str, str] = {}
+    environment = sandbox_shop.environment(plan.settings) if plan.shop else {}
+    if plan.sandbox and not plan.settings.chat_url:
+        environment["FORMA_CHAT_URL"] = plan.telegram_url
     forma_parts = asyncio.Event()
     seeded: SandboxSeed | None = None
 
@@ -121,10 +131,14 @@ async def _serve(plan: Plan, supervisor: Supervisor, stop: asyncio.Event) -> Non
         forma_parts.set()
         await _all(*(supervisor.start(name, ["-m", "cli", name], environment) for name in ("worker", "web")))
 
-    await _all(outside(), inside(), _start_model(supervisor, plan))
-    print(greeting.screen(plan.settings, data_dir=plan.data_dir, seeded=seeded, model=plan.model), flush=True)
+    await _all(outside(), inside(), _start_model(supervisor, plan), _start_shop(supervisor, plan))
+    screen = greeting.screen(
+        plan.settings, data_dir=plan.data_dir, seeded=seeded, model=plan.model, shop_simulated=plan.shop
+    )
+    print(screen, flush=True)
+    shop_url = sandbox_shop.url(plan.settings) if plan.shop else ""
     follower = asyncio.create_task(
-        follow_sandbox_clock(seeded.url, environment["FORMA_DATABASE_URL"]) if seeded else asyncio.sleep(0)
+        sandbox_clock.follow(environment["FORMA_DATABASE_URL"], seeded.url, shop_url) if seeded else asyncio.sleep(0)
     )
     await stop.wait()
     follower.cancel()
@@ -160,7 +174,7 @@ async def _start_servers(supervisor: Supervisor, plan: Plan) -> dict[str, str]:
 
 async def _start_telegram(supervisor: Supervisor, plan: Plan) -> SandboxSeed:
     """Start the simulated Telegram with its persons and the admin group."""
-    port, keep = str(plan.settings.sandbox_port), str(plan.data_dir / "sandbox")
+    port, keep = str(plan.settings.sandbox_port), str(plan.sandbox_dir)
     await supervisor.start(
         "telegram",
         ["-m", "sandbox", "telegram", "--port", port, "--data", keep],
@@ -179,6 +193,17 @@ async def _start_model(supervisor: Supervisor, plan: Plan) -> None:
             {},
             stage=Stage.SIMULATION,
             health_url=f"{plan.model_url}/health",
+        )
+
+
+async def _start_shop(supervisor: Supervisor, plan: Plan) -> None:
+    if plan.shop:
+        await supervisor.start(
+            "shop",
+            sandbox_shop.arguments(plan.settings, str(plan.sandbox_dir)),
+            {},
+            stage=Stage.SIMULATION,
+            health_url=f"{sandbox_shop.url(plan.settings)}/_control/health",
         )
 
 

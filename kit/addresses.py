@@ -21,6 +21,13 @@ def within(address: Address | None, allowed: Sequence[Network]) -> bool:
     return address is not None and any(address in network for network in allowed)
 
 
+def lies_within(inner: Network, outer: Network) -> bool:
+    """Tell whether every address of `inner` belongs to `outer`."""
+    if isinstance(inner, IPv4Network):
+        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
+
+
 def caller(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> Address | None:
     """Return who calls: `peer` is the other end of the connection, `forwarded` are the X-Forwarded-For headers.
 

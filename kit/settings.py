@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     telegram_proxy: str = ""
     telegram_mode: Literal["polling", "webhook"] = "polling"
     public_url: str = ""
+    chat_url: str = ""
     telegram_webhook_secret: SecretStr = SecretStr("")
     admin_chat_id: int = 0
     admin_language: Literal["ru", "en"] = "ru"
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     http_port: int = Field(8080, ge=1, le=65535)
     sandbox_port: int = Field(8081, ge=1, le=65535)
     sandbox_model_port: int = Field(8082, ge=1, le=65535)
+    sandbox_shop_port: int = Field(8083, ge=1, le=65535)
 
     preview: Literal["draft", "edit", "off"] = "draft"
     support_contact: str = ""
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "text"
 
-    @field_validator("telegram_api_url", "public_url", "model_url", "yookassa_api_url")
+    @field_validator("telegram_api_url", "public_url", "chat_url", "model_url", "yookassa_api_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -165,8 +167,13 @@ class Settings(BaseSettings):
     @property
     def site_url(self) -> str:
         """Where people reach web's pages: FORMA_PUBLIC_URL, or the server itself on this machine."""
+        return self.public_url or self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """Where web is reached from this machine."""
         host = "127.0.0.1" if self.http_host in {"0.0.0.0", "::", ""} else self.http_host  # noqa: S104 - compared only
-        return self.public_url or f"http://{host}:{self.http_port}"
+        return f"http://[{host}]:{self.http_port}" if ":" in host else f"http://{host}:{self.http_port}"
 
     @property
     def allowed_hosts(self) -> frozenset[str]:

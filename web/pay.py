@@ -20,6 +20,7 @@ from kit.addresses import caller, within
 from kit.errors import Rejected, Unavailable
 from kit.words import Words, pick_language, words
 from web import pay_page
+from web.pay_style import STYLE_HASH
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class Pages:
         targets = "'self' https:" if api.scheme == "https" else f"'self' https: {api.scheme}://{api.netloc}"
         self._headers = {
             "Content-Security-Policy": (
-                f"default-src 'none'; style-src 'sha256-{pay_page.STYLE_HASH}'; form-action {targets}; "
+                f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; form-action {targets}; "
                 "base-uri 'none'; frame-ancestors 'none'"
             ),
             "Referrer-Policy": "no-referrer",

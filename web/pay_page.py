@@ -1,37 +1,19 @@
 """The page on which roubles are paid, as HTML made on the server: our words, no script, nothing from elsewhere."""
 
-import base64
-import hashlib
 from html import escape
 from typing import Any, Final
 
 from app.rouble_payments import REASON_WORDS, REFUSED
 from app.rouble_purchase import Choice, Sheet
 from billing.catalog import Plan
+from billing.checkout_links import LinkExpired
 from kit.errors import Rejected
 from kit.words import Words
+from web.pay_style import MARK, STYLE, heading_and_rest, sign
 
 DAY_S: Final = 86_400
 # While an outcome is awaited the page looks again by itself.
 REFRESH_S: Final = 4
-
-_STYLE: Final = """
-:root{color-scheme:light dark;--back:#f4f5f7;--card:#fff;--text:#15181d;--dim:#5c6570;--line:#d9dde3;--go:#1769e0}
-@media(prefers-color-scheme:dark){:root{--back:#14161a;--card:#1e2127;--text:#eef0f3;--dim:#9aa4b0;--line:#343a43;
---go:#3d8bff}}
-*{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--text);font:17px/1.45 system-ui,sans-serif}
-main{max-width:26rem;margin:0 auto;padding:1.25rem 1rem 3rem}
-h1{font-size:1.35rem;margin:.25rem 0 1rem}h2{font-size:1.1rem;margin:0 0 .25rem}p{margin:.5rem 0}
-.brand,.dim{color:var(--dim);font-size:.9rem}.price{font-size:1.7rem;font-weight:600;margin:.25rem 0}
-.card{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:1rem;margin:0 0 1rem}
-label{display:block;font-size:.9rem;margin:.75rem 0 .25rem}
-input[type=email]{width:100%;padding:.7rem;font:inherit;border:1px solid var(--line);border-radius:10px;
-background:var(--back);color:inherit}
-.go{display:block;width:100%;padding:.85rem;margin:1rem 0 0;border:0;border-radius:12px;background:var(--go);color:#fff;
-font:inherit;font-weight:600;text-align:center;text-decoration:none;cursor:pointer}
-.back{display:block;text-align:center;margin-top:1rem;color:var(--go)}.note{border-left:4px solid var(--go)}
-""".strip().replace("\n", "")
-STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 
 def document(say: Words, title: str, body: str, *, refresh: bool = False) -> str:
@@ -39,40 +21,40 @@ def document(say: Words, title: str, body: str, *, refresh: bool = False) -> str
     again = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if refresh else ""
     return (
         f'<!doctype html><html lang="{say.language}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">'
-        f"{again}<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f'<body><main><p class="brand">Forma</p>{body}</main></body></html>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1,viewport-fit=cover">'
+        '<meta name="robots" content="noindex"><meta name="color-scheme" content="light dark">'
+        f"{again}<title>{escape(title)} · Forma</title><style>{STYLE}</style></head>"
+        f'<body><main><p class="brand">{MARK}Forma</p>{body}</main></body></html>'
     )
 
 
 def refusal(say: Words, rejected: Rejected) -> str:
     """Return the page that says why a link leads nowhere."""
-    words = say.say(rejected.code, **rejected.params)
-    return document(say, say.say("pay-title"), f"<h1>{escape(say.say('pay-title'))}</h1>{_card(words)}")
+    return document(say, say.say("pay-title"), _state("cross", "", say.say(rejected.code, **rejected.params)))
 
 
 def page(say: Words, shown: Sheet, rule: dict[str, int], problem: Rejected | None = None) -> str:
     """Return what a link leads to: the offers, a product with its button, or how its payment stands."""
-    title, refresh = say.say("pay-title"), False
-    parts = [f"<h1>{escape(title)}</h1>"]
-    if problem is not None:
-        parts.append(_card(say.say(problem.code, **problem.params), "note"))
+    # What has expired says so in its own place below.
+    noted = problem if not isinstance(problem, LinkExpired) else None
+    parts = [_note(say.say(noted.code, **noted.params))] if noted else []
     status = shown.payment.status if shown.payment else None
-    if status in ("succeeded", "partially_refunded", "refunded", "charged_back"):
-        parts.append(_card(say.say("pay-done" if status == "succeeded" else "pay-returned")))
+    refresh = status in ("sent", "unknown", "pending")
+    if status == "succeeded":
+        parts.append(_state("check", "good", say.say("pay-done"), _to_chat(say, shown)))
+        return document(say, say.say("pay-title"), "".join(parts))
+    if status in ("partially_refunded", "refunded", "charged_back"):
+        parts.append(_state("back", "wait", say.say("pay-returned")))
     elif status in ("sent", "unknown"):
-        refresh = True
-        parts.append(_card(say.say("pay-unknown"), "note"))
-        parts.append(_form(say, shown, say.say("pay-go-on")))
+        parts.append(_state("clock", "wait", say.say("pay-unknown"), _form(say, shown, say.say("pay-go-on"))))
     elif status == "pending":
-        refresh = True
         parts.append(_pending(say, shown))
     else:
         if status == "canceled" and shown.payment is not None:
-            parts.append(_card(declined(say, shown.payment.reason or ""), "note"))
-        parts.append(_offer(say, shown, rule) if shown.fresh else _card(say.say("error-link-expired")))
-    parts.append(f'<a class="back" href="{escape(shown.link.back_url)}">{escape(say.say("pay-back"))}</a>')
-    return document(say, title, "".join(parts), refresh=refresh)
+            parts.append(_note(declined(say, shown.payment.reason or "")))
+        parts.append(_offer(say, shown, rule) if shown.fresh else _state("clock", "", say.say("error-link-expired")))
+    back = f'<a class="back" href="{escape(shown.link.back_url)}">{sign("back")}{escape(say.say("pay-back"))}</a>'
+    return document(say, say.say("pay-title"), "".join([*parts, back]), refresh=refresh)
 
 
 def declined(say: Words, reason: str) -> str:
@@ -94,21 +76,35 @@ def chosen(form: Any) -> Choice:
 
 def _offer(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
     if shown.product is not None:
-        about = _product(say, shown.product)
-        return f"{about}{_form(say, shown, say.say('pay-button', kopecks=shown.product.price('RUB')), rule)}"
+        pay = _form(say, shown, say.say("pay-button", kopecks=shown.product.price("RUB")), rule)
+        return f'<section class="card">{_product(say, shown.product)}<div class="step">{pay}</div></section>'
     if not shown.offers:
-        return _card(say.say("buying-off"))
-    return "".join(_product(say, plan, link=f"?product={plan.id}") for plan in shown.offers)
+        return _state("cross", "", say.say("buying-off"))
+    offers = "".join(_choice(say, plan) for plan in shown.offers)
+    return f'<h1>{escape(say.say("pay-choice"))}</h1><div class="offers">{offers}</div>'
 
 
-def _product(say: Words, plan: Plan, *, link: str = "") -> str:
+def _words_of(say: Words, plan: Plan) -> tuple[str, str, str]:
+    """Return title, price and what it brings, escaped."""
     lasts_s = (plan.terms.tokens_days or 0) * DAY_S
     brings = say.say("pay-brings", tokens=plan.terms.tokens, lasts_s=lasts_s)
-    price = say.roubles(plan.price("RUB") or 0)
-    more = f'<a class="go" href="{escape(link)}">{escape(say.say("pay-choose"))}</a>' if link else ""
+    return escape(plan.titles[say.language]), escape(say.roubles(plan.price("RUB") or 0)), escape(brings)
+
+
+def _product(say: Words, plan: Plan) -> str:
+    """What is about to be paid: the upper half of the card."""
+    title, price, brings = _words_of(say, plan)
+    return f'<div class="about"><h1>{title}</h1><p class="price">{price}</p><p>{brings}</p></div>'
+
+
+def _choice(say: Words, plan: Plan) -> str:
+    """One of several products, with the button that leads to it."""
+    title, price, brings = _words_of(say, plan)
+    label = f"{say.say('pay-choose')}: {plan.titles[say.language]}"
     return (
-        f'<section class="card"><h2>{escape(plan.titles[say.language])}</h2><p class="price">{escape(price)}</p>'
-        f"<p>{escape(brings)}</p>{more}</section>"
+        f'<section class="card offer"><h2>{title}</h2><p class="price">{price}</p><p>{brings}</p>'
+        f'<a class="go" href="?product={escape(plan.id)}" aria-label="{escape(label)}">'
+        f"{escape(say.say('pay-choose'))}</a></section>"
     )
 
 
@@ -123,12 +119,11 @@ def _form(say: Words, shown: Sheet, label: str, rule: dict[str, int] | None = No
     below = ""
     if rule is not None:
         if shown.email_needed:
-            hint = escape(say.say("pay-email"))
             fields += (
-                f'<label for="email">{hint}</label><input id="email" type="email" name="email" required maxlength="254"'
-                f' autocomplete="email" value="{escape(shown.email)}">'
+                f'<label for="email">{escape(say.say("pay-email"))}<input id="email" type="email" name="email" required'
+                f' maxlength="254" autocomplete="email" inputmode="email" value="{escape(shown.email)}"></label>'
             )
-        below = f'<p class="dim">{escape(say.say("pay-rule", **rule))}</p>'
+        below = f'<p class="dim">{sign("lock")}<span>{escape(say.say("pay-rule", **rule))}</span></p>'
     return (
         f'<form method="post" action="{escape(shown.token)}">{fields}'
         f'<button class="go">{escape(label)}</button>{below}</form>'
@@ -137,13 +132,26 @@ def _form(say: Words, shown: Sheet, label: str, rule: dict[str, int] | None = No
 
 def _pending(say: Words, shown: Sheet) -> str:
     assert shown.payment is not None
-    text = _card(say.say("pay-pending", kopecks=shown.payment.amount), "note")
-    url = shown.payment.confirmation_url
-    if not url:
-        return text
-    return f'{text}<a class="go" rel="noreferrer" href="{escape(url)}">{escape(say.say("pay-continue"))}</a>'
+    url, more = shown.payment.confirmation_url, ""
+    if url:
+        more = f'<a class="go" rel="noreferrer" href="{escape(url)}">{escape(say.say("pay-continue"))}</a>'
+    return _state("clock", "wait", say.say("pay-pending", kopecks=shown.payment.amount), more)
 
 
-def _card(words: str, extra: str = "") -> str:
-    lines = "".join(f"<p>{escape(line)}</p>" for line in words.splitlines() if line.strip())
-    return f'<section class="card {extra}">{lines}</section>'
+def _to_chat(say: Words, shown: Sheet) -> str:
+    return f'<a class="go" href="{escape(shown.link.back_url)}">{escape(say.say("pay-back"))}</a>'
+
+
+def _state(seal: str, tone: str, words: str, more: str = "") -> str:
+    """How something stands: a sign, the first line as its heading, and what can be done."""
+    heading, rest = heading_and_rest(words)
+    return (
+        f'<section class="card state" role="status"><div class="seal {tone}">{sign(seal, 36)}</div>'
+        f"<h1>{heading}</h1>{rest}{more}</section>"
+    )
+
+
+def _note(words: str) -> str:
+    """What went wrong, above what can be done about it."""
+    heading, rest = heading_and_rest(words)
+    return f'<section class="note" role="alert">{sign("cross")}<div><strong>{heading}</strong>{rest}</div></section>'

@@ -24,7 +24,7 @@ def router() -> Router:
 
 async def _link(ctx: Context, product_id: str | None) -> str | None:
     """Return the address of a page of the person's, None while it sells nothing."""
-    back_url = f"https://t.me/{ctx.room.username}"
+    back_url = ctx.app.settings.chat_url or f"https://t.me/{ctx.room.username}"
     try:
         async with ctx.app.db.transaction() as tx:
             return await rouble_purchase.make_link(

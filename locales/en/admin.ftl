@@ -57,6 +57,8 @@ admin-user-plan = { $plan } until { DATE($until) }, { $status ->
 }
 admin-user-plan-none = No subscription
 admin-user-balance = Left: { TOKENS($tokens) }, reserved { $reserved }
+# Spent from a purchase whose payment was taken back
+admin-user-debt = Owed for a charged-back payment: { TOKENS($tokens) }
 admin-user-turns = Last answers:
 # $code - an error code, or none
 admin-user-turn = • { MOMENT($at) } · { $status ->

@@ -7,6 +7,8 @@ balance = You have { TOKENS($tokens) }.
 balance-plan = Plan: { $plan }.
 # The answer that runs right now keeps a part for itself
 balance-reserved = Kept for running answers: { $tokens }. What is not used comes back.
+# Spent from a purchase whose payment was taken back
+balance-debt = Owed for a payment that was taken back: { TOKENS($tokens) }. Your next purchase makes up for it.
 balance-lots = Made up of:
 # $kind - where the tokens come from, $until - when they lapse
 balance-lot = • { $kind ->

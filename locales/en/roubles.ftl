@@ -27,6 +27,8 @@ paid-unclear-roubles = Your payment came in and we are checking it with YooKassa
 pay-title = Payment
 # What the purchase brings, $lasts_s - for how long, seconds
 pay-brings = { TOKENS($tokens) } for { DURATION($lasts_s) }. A one-off purchase, never renews.
+# Above the list of what is sold
+pay-choice = What to buy
 pay-choose = Choose
 pay-button = Pay { ROUBLES($kopecks) }
 pay-email = E-mail for the receipt. Kept for your next purchases
@@ -34,30 +36,58 @@ pay-email = E-mail for the receipt. Kept for your next purchases
 pay-rule = YooKassa handles the payment. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent: /paysupport in the chat.
 pay-back = Back to the chat
 pay-done =
-    Paid, thank you.
+    Paid, thank you
     The tokens are in the chat already.
-pay-returned = The money for this purchase was refunded.
-pay-pending = Waiting for your payment of { ROUBLES($kopecks) }. If you have paid already, this page updates by itself.
+pay-returned = The money for this purchase was refunded
+pay-pending =
+    Waiting for your payment of { ROUBLES($kopecks) }
+    If you have paid already, this page updates by itself.
 pay-continue = Go to payment
 pay-unknown =
-    We are asking YooKassa whether the payment went through.
-    There is no need to pay again: this page updates by itself, and a message comes to the chat.
+    We are finding out whether the payment went through
+    YooKassa will tell. There is no need to pay again: this page updates by itself, and a message comes to the chat.
 pay-go-on = Continue
 pay-declined = { $reason ->
-    [insufficient_funds] There was not enough money on the card, nothing was charged. Top it up or use another one.
-    [card_expired] The card has expired, nothing was charged. Use another one.
-    [invalid_card_number] The card's number was mistyped, nothing was charged. Try again.
-    [invalid_csc] The code on the back of the card was mistyped, nothing was charged. Try again.
-    [unconfirmed] Your bank got no confirmation, nothing was charged. Try again or use another card.
-    [payment_method_limit_exceeded] The card's limit is reached, nothing was charged. Use another one or try tomorrow.
-    [country_forbidden] Cards of this country cannot be used here, nothing was charged. Use another one.
-    [expired_on_confirmation] The time to pay ran out, nothing was charged. You can start again.
-   *[other] The bank declined it, nothing was charged. Try again or use another card.
+    [insufficient_funds]
+        Not enough money on the card
+        Nothing was charged. Top it up or use another one.
+    [card_expired]
+        The card has expired
+        Nothing was charged. Use another one.
+    [invalid_card_number]
+        The card's number was not accepted
+        Nothing was charged. Check the number and try again.
+    [invalid_csc]
+        The code on the back of the card was not accepted
+        Nothing was charged. Check it and try again.
+    [unconfirmed]
+        Your bank got no confirmation
+        Nothing was charged. Try again or use another card.
+    [payment_method_limit_exceeded]
+        The card's limit is reached
+        Nothing was charged. Use another one or try tomorrow.
+    [country_forbidden]
+        Cards of this country cannot be used here
+        Nothing was charged. Use another one.
+    [expired_on_confirmation]
+        The time to pay ran out
+        Nothing was charged. You can start again.
+   *[other]
+        The bank declined it
+        Nothing was charged. Try again or use another card.
 }
 # YooKassa refused the payment: nothing was charged
-pay-refused = The payment was not accepted, nothing was charged. We know already and will look into it.
+pay-refused =
+    The payment was not accepted
+    Nothing was charged. We know already and will look into it.
 
-error-payment-refused = The payment was not accepted, nothing was charged. Open a new link: /plans
-error-link-unknown = There is no such link. The bot gives you a new one: /plans in the chat.
-error-link-expired = This link has expired. The bot gives you a new one: /plans in the chat.
+error-payment-refused =
+    The payment was not accepted
+    Nothing was charged. Open a new link: /plans
+error-link-unknown =
+    There is no such link
+    The bot gives you a new one: /plans in the chat.
+error-link-expired =
+    This link has expired
+    The bot gives you a new one: /plans in the chat.
 error-email-needed = Please give an e-mail address: the receipt goes there.

@@ -24,7 +24,7 @@ payment-other = Payment without an order
 payments = Your payments
 payments-none = No payments yet. What there is: /plans
 payments-line = { DATE($at) } · { $what } · { payment-sum } · { payment-state }
-button-refund = Get a refund · { DAY($at) }
+button-refund = Get a refund · { $what }
 button-payments-newer = ← Newer
 button-payments-older = Earlier →
 

@@ -57,6 +57,8 @@ admin-user-plan = { $plan } до { DATE($until) }, { $status ->
 }
 admin-user-plan-none = Без подписки
 admin-user-balance = Остаток: { TOKENS($tokens) }, отложено { $reserved }
+# Потрачено из покупки, оплату за которую отозвали
+admin-user-debt = Долг за отозванную оплату: { TOKENS($tokens) }
 admin-user-turns = Последние ответы:
 # $code - код ошибки или none
 admin-user-turn = • { MOMENT($at) } · { $status ->

@@ -24,7 +24,7 @@ payment-other = Оплата без заказа
 payments = Ваши оплаты
 payments-none = Оплат пока не было. Что есть: /plans
 payments-line = { DATE($at) } · { $what } · { payment-sum } · { payment-state }
-button-refund = Вернуть деньги · { DAY($at) }
+button-refund = Вернуть деньги · { $what }
 button-payments-newer = ← Новее
 button-payments-older = Раньше →
 

@@ -97,8 +97,10 @@ def checkout(user: User) -> Iterator[Path]:
 
 
 async def test_it_starts_answers_stops_and_goes_on_without_root(user: User, checkout: Path) -> None:
-    http, telegram, model = free_ports(3)
-    environment = clean_environment(http_port=http, sandbox_port=telegram, sandbox_model_port=model)
+    http, telegram, model, shop = free_ports(4)
+    environment = clean_environment(
+        http_port=http, sandbox_port=telegram, sandbox_model_port=model, sandbox_shop_port=shop
+    )
     environment |= {"HOME": str(checkout), **_environment(user, checkout)}
     for name in ("FORMA_PLANS_FILE", "FORMA_MODELS_FILE"):
         del environment[name]  # the defaults lie in the working directory

@@ -13,11 +13,15 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 
 import sandbox.model.server
+import sandbox.shop.server
 import sandbox.telegram.server
 from cli import compose
+from cli.doctor import doctor
 from cli.embedded import Postgres, Valkey
 from kit.db import Database
+from kit.errors import Misconfigured
 from kit.settings import load
+from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 from sandbox.telegram.server import Running
 from tests.support.forma import running
 from tests.support.stack import clean_environment
@@ -146,6 +150,42 @@ async def test_a_wrong_password_or_database_is_told_by_the_servers_own_words(set
     name = database_url.partition("?")[0].rpartition("/")[2]
     status, said = await setup.doctor(database_url=database_url.replace(name, "nowhere"))
     assert (status, '"nowhere" does not exist' in said) == (1, True), said
+
+
+async def test_a_shop_is_asked_whether_it_knows_the_key_and_its_notifications_are_let_in(
+    setup: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = await sandbox.shop.server.start()
+    right: dict[str, object] = {
+        "yookassa_shop_id": SHOP_ID_DEFAULT,
+        "yookassa_secret_key": SECRET_KEY_DEFAULT,
+        "yookassa_api_url": shop.api_url,
+        "yookassa_networks": "127.0.0.1",
+        "public_url": "https://forma.example",
+        "trusted_proxies": "127.0.0.1",
+    }
+    # What is changed, the status, and the words that say what is found and what to do.
+    cases: list[tuple[dict[str, object], int, tuple[str, ...]]] = [
+        ({}, 0, (f"ok    roubles    shop {SHOP_ID_DEFAULT}, receipts: none",)),
+        ({"yookassa_secret_key": "wrong"}, 1, ("does not know shop", "copy FORMA_YOOKASSA_SHOP_ID")),
+        ({"yookassa_api_url": "http://127.0.0.1:9/v3"}, 1, ("does not answer at http://127.0.0.1:9/v3", "the network")),
+        ({"yookassa_networks": None}, 1, ("come from 127.0.0.1/32", "FORMA_YOOKASSA_NETWORKS=127.0.0.1")),
+        ({"yookassa_networks": "0.0.0.0/0"}, 0, ("taken from everybody", "leave FORMA_YOOKASSA_NETWORKS empty")),
+        ({"public_url": "http://forma.example"}, 1, ("no https address", "FORMA_PUBLIC_URL")),
+        ({"trusted_proxies": None, "yookassa_in_chat": "true"}, 0, ("FORMA_TRUSTED_PROXIES", "Stars only")),
+    ]
+    try:
+        for changes, expected, words in cases:
+            given = {name: value for name, value in (setup.settings | right | changes).items() if value is not None}
+            status = await doctor(load(_env_file=None, **given))
+            said = capsys.readouterr().out
+            assert (status, [one for one in words if one not in said]) == (expected, []), (changes, said)
+            assert SECRET_KEY_DEFAULT not in said
+    finally:
+        await shop.close()
+    for name, wrong in (("public_url", ""), ("yookassa_networks", "127.0.0.1/8"), ("yookassa_secret_key", "")):
+        with pytest.raises(Misconfigured, match=f"FORMA_{name.upper()}"):
+            load(_env_file=None, **(setup.settings | right | {name: wrong}))
 
 
 async def test_without_an_admin_group_it_says_how_one_is_found(setup: Setup) -> None:

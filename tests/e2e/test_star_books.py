@@ -12,9 +12,9 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from app import reconcile_stars
-from billing import holds
-from bot import star_cards
+from app import reconcile_stars, reports
+from billing import balance, holds
+from bot import cards, star_cards
 from bot.budget import Budget, Limits
 from bot.sender import Sender
 from bot.star_list import StarList
@@ -62,6 +62,15 @@ async def reconcile(forma: Forma, sender: Sender) -> str:
     summary = await reconcile_stars.run(forma.app, cause="command")
     await signals.send(forma.app.redis, signals.OUTBOX)
     return star_cards.reconciliation(words("ru"), summary, unread=False, complete=reading.complete)
+
+
+async def user_card(forma: Forma, person: Person) -> str:
+    """What /user says of a person."""
+    async with forma.app.db.read() as connection:
+        found = await reports.find_person(connection, str(person.id))
+        assert found is not None
+        held = await balance.current(connection, person_id=person.id, now=forma.app.clock.now())
+        return cards.person(words("ru"), await reports.card(connection, found), held)
 
 
 async def lost(forma: Forma, person: Person, update: str) -> None:
@@ -218,6 +227,9 @@ async def test_a_chargeback_ends_the_plan_and_the_next_pack_repays_what_was_spen
     assert [sub["state"] for sub in await person.subscriptions()] == ["canceled"]
     owed = await forma.scalar(OWED, id=person.id)
     assert owed >= 1_400_000
+    debt = f"Долг за отозванную оплату: {owed:,} токен".replace(",", " ")
+    assert debt in await shop.card(person, "У вас", "/balance")
+    assert debt in (await user_card(forma, person)).replace("\u00a0", " ")
     before = await forma.scalar(POSTED, id=person.id)
     assert (await shop.buy(person, RU, RU.pack))["state"] == "paid"
     await forma.quiet_until(NOTICED, key="debt-repaid", id=person.id)

@@ -20,6 +20,7 @@ from kit.db import Database
 from tests.support.stack import ROOT, clean_environment
 
 REFUSED_S = 60.0
+PORTS = ("http_port", "sandbox_port", "sandbox_model_port", "sandbox_shop_port")
 AWAY = "127.0.0.1:9"  # the discard port: nobody listens
 
 
@@ -39,7 +40,7 @@ class Cli:
             "data_dir": self.home / "data",
             "model_url": f"http://{AWAY}",
             "model_name": "none",
-            **dict(zip(("http_port", "sandbox_port", "sandbox_model_port"), _free_ports(3), strict=True)),
+            **dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)),
         } | changes
         given = {name: value for name, value in settings.items() if value is not None}
         process = await asyncio.create_subprocess_exec(

@@ -134,3 +134,42 @@ async def attach(column: Locator, item: str, *files: dict[str, Any]) -> None:
     async with page.expect_file_chooser() as chooser:
         await entry.click()
     await (await chooser.value).set_files(list(files))  # type: ignore[arg-type]
+
+
+_FAINT = """
+() => {
+  const channels = (css) => {
+    const canvas = document.createElement("canvas").getContext("2d");
+    canvas.fillStyle = css;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const over = (top, below) => below.map((value, i) => top[i] * (top[3] / 255) + value * (1 - top[3] / 255));
+  const ground = (node) => {
+    if (!node) return [255, 255, 255];
+    const own = channels(getComputedStyle(node).backgroundColor);
+    return own[3] === 255 ? own.slice(0, 3) : over(own, ground(node.parentElement));
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !node.checkVisibility() || /SCRIPT|STYLE/.test(node.tagName)) continue;
+    const back = ground(node);
+    const [dark, bright] = [light(over(channels(getComputedStyle(node).color), back)), light(back)].sort();
+    const ratio = (bright + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${walk.currentNode.data.trim()}`);
+  }
+  return found;
+}
+"""
+
+
+async def faint_texts(page: Page) -> list[str]:
+    """The texts on a page that stand out too little: a contrast below 4.5, WCAG 2.2's criterion 1.4.3."""
+    found: list[str] = await page.evaluate(_FAINT)
+    return found

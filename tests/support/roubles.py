@@ -131,9 +131,11 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def market(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Market]:
+async def market(
+    database_url: str, redis_url: str, *, telegram_port: int = 0, **settings: Any
+) -> AsyncIterator[Market]:
     """Forma on a simulated Telegram, model and shop, with its web; `settings` as in .env."""
-    tg = await sandbox.telegram.server.start()
+    tg = await sandbox.telegram.server.start(port=telegram_port)
     model = await sandbox.model.server.start(first_token_base_s=0.01, inter_token_s=0.004)
     shop = await start()
     chosen = {

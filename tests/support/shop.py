@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 
+from billing import months
 from tests.support.forma import Forma
 from tests.support.telegram import Person, Seen
 
@@ -167,6 +168,12 @@ async def pay_past_checkout(forma: Forma, payer: Person, link: str) -> dict[str,
         return await paying
     finally:
         await forma.start("bot")
+
+
+def next_year(forma: Forma) -> str:
+    """The year in which what is bought now for twelve months ends."""
+    now = forma.app.clock.now()
+    return str(months.later(now, months=12, anchor_day=now.day).year)
 
 
 def said(person: Person, words: str) -> list[Seen]:

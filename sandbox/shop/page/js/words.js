@@ -195,15 +195,13 @@ export function reasonWords(reason) {
   return LANG === "ru" ? words.slice(0, 2) : words.slice(2);
 }
 
-/** "600 ₽" from {value, currency}; kopecks only where there are any. */
+/** "600 ₽" from {value, currency}, the sign behind in English too, as shops in Russia write; kopecks if any. */
 export function moneyWords(amount) {
   const value = Number(amount.value);
   const digits = Number.isInteger(value) ? 0 : 2;
-  return new Intl.NumberFormat(LANG === "ru" ? "ru-RU" : "en-GB", {
-    style: "currency",
-    currency: amount.currency,
-    currencyDisplay: "narrowSymbol",
+  const number = new Intl.NumberFormat(LANG === "ru" ? "ru-RU" : "en-GB", {
     minimumFractionDigits: digits,
     maximumFractionDigits: digits,
   }).format(value);
+  return `${number}\u00a0${amount.currency === "RUB" ? "₽" : amount.currency}`;
 }
