@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# Tests wait more than they reckon: two processes for each of two cores.
+WORKERS ?= 4
 .DEFAULT_GOAL := help
 
 # Running needs the product's requirements only; the stamp files say which set is installed.
