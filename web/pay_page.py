@@ -94,31 +94,44 @@ def chosen(form: Any) -> Choice:
 
 def _offer(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
     if shown.product is not None:
-        about = _product(say, shown.product)
-        return f"{about}{_form(say, shown, say.say('pay-button', kopecks=shown.product.price('RUB')), rule)}"
+        about = _product(say, shown.product, price=shown.price) + _beforehand(say, shown)
+        return f"{about}{_form(say, shown, say.say('pay-button', kopecks=shown.price), rule)}"
     if not shown.offers:
         return _card(say.say("buying-off"))
     return "".join(_product(say, plan, link=f"?product={plan.id}") for plan in shown.offers)
 
 
-def _product(say: Words, plan: Plan, *, link: str = "") -> str:
-    lasts_s = (plan.terms.tokens_days or 0) * DAY_S
-    brings = say.say("pay-brings", tokens=plan.terms.tokens, lasts_s=lasts_s)
-    price = say.roubles(plan.price("RUB") or 0)
+def _product(say: Words, plan: Plan, *, price: int | None = None, link: str = "") -> str:
+    tokens = plan.terms.tokens
+    if plan.kind == "once":
+        brings = say.say("once-before-paying", months=plan.terms.period_months or 1, tokens=tokens)
+    else:
+        brings = say.say("pay-brings", tokens=tokens, lasts_s=(plan.terms.tokens_days or 0) * DAY_S)
+    shown = escape(say.roubles(plan.price("RUB") or 0 if price is None else price))
     more = f'<a class="go" href="{escape(link)}">{escape(say.say("pay-choose"))}</a>' if link else ""
     return (
-        f'<section class="card"><h2>{escape(plan.titles[say.language])}</h2><p class="price">{escape(price)}</p>'
+        f'<section class="card"><h2>{escape(plan.titles[say.language])}</h2><p class="price">{shown}</p>'
         f"<p>{escape(brings)}</p>{more}</section>"
     )
 
 
+def _beforehand(say: Words, shown: Sheet) -> str:
+    """What is to be known before paying beside what one has: nobody pays twice unawares."""
+    lines = []
+    if shown.begins is not None:
+        lines.append(say.say("once-begins-later", day=shown.begins))
+    if shown.renewing is not None:
+        title = shown.renewing.titles[say.language]
+        lines.append(say.say("once-beside-renewal", plan=title, day=shown.renewing.until, stars=shown.renewing.amount))
+    return _card("\n".join(lines), "note") if lines else ""
+
+
 def _form(say: Words, shown: Sheet, label: str, rule: dict[str, int] | None = None) -> str:
     """The button that pays, with what a receipt needs; without `rule` it only goes on with what was begun."""
-    price = shown.product.price("RUB") if shown.product else 0
     product = shown.product.id if shown.product else ""
     fields = (
         f'<input type="hidden" name="product" value="{escape(product)}">'
-        f'<input type="hidden" name="kopecks" value="{price or 0}">'
+        f'<input type="hidden" name="kopecks" value="{shown.price}">'
     )
     below = ""
     if rule is not None:

@@ -35,7 +35,7 @@ pay-rule = YooKassa handles the payment. Your money back within { $refund_hours 
 pay-back = Back to the chat
 pay-done =
     Paid, thank you.
-    The tokens are in the chat already.
+    The bot has written in the chat what you have now.
 pay-returned = The money for this purchase was refunded.
 pay-pending = Waiting for your payment of { ROUBLES($kopecks) }. If you have paid already, this page updates by itself.
 pay-continue = Go to payment
