@@ -21,6 +21,7 @@ from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from kit import ids, inbox, outbox
 from kit.errors import Conflict
+from kit.words import Key
 
 log = structlog.get_logger(__name__)
 
@@ -218,8 +219,12 @@ async def _tell(app: App, tx: AsyncConnection, followed: Followed) -> None:
         until = credit.until.isoformat() if credit.until else None
         args: dict[str, Any] = {"plan": followed.titles, "tokens": credit.tokens, "until": until}
         if credit.starts_at is not None:
+            sold = app.plans.plan(credit.plan_id) if credit.plan_id else None
             args["day"] = credit.starts_at.isoformat()
-            await _notice(tx, followed, "paid-once" if credit.starts_at <= now else "paid-once-later", args, key, app)
+            month = sold is not None and sold.kind == "subscription"
+            notice = Key("paid-month") if month else Key("paid-once")
+            later = Key("paid-month-later") if month else Key("paid-once-later")
+            await _notice(tx, followed, notice if credit.starts_at <= now else later, args, key, app)
             await purchase.warn_of_renewal(tx, followed.person_id, key=key, now=now)
         else:
             await _notice(tx, followed, "paid-pack" if until else "paid-pack-forever", args, key, app)

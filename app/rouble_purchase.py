@@ -26,8 +26,8 @@ from kit.errors import Rejected
 log = structlog.get_logger(__name__)
 
 PAGE_PATH: Final = "/pay"
-# What is sold for roubles: what is bought once.
-KINDS: Final = ("pack", "once")
+# What is sold for roubles. Each is bought once: of a subscription one month, since nothing charges for the next.
+KINDS: Final = ("subscription", "pack", "once")
 # Somebody who looks at the page again and again does not make us ask YooKassa more often than this.
 ASK_AGAIN: Final = timedelta(seconds=3)
 
@@ -204,7 +204,7 @@ async def _sheet(app: App, token: str, product_id: str) -> Sheet:
         product = next((plan for plan in offered if plan.id == chosen), None)
         price = order.amount if order else await _price(connection, link.person_id, product, now)
         begins, renewing = None, None
-        if product is not None and product.kind == "once":
+        if product is not None and product.kind != "pack":
             begins = await _begins(connection, link.person_id, product, now)
             renewing = await subscriptions.renewing(connection, person_id=link.person_id)
     return Sheet(
@@ -230,8 +230,9 @@ async def _price(connection: AsyncConnection, person_id: int, product: Plan | No
     if product is None or price is None:
         return 0
     tokens = product.terms.tokens
+    kind = "once" if product.kind == "subscription" else product.kind
     off = await discounts.foreseen(
-        connection, person_id=person_id, plan_id=product.id, kind=product.kind, price=price, tokens=tokens, now=now
+        connection, person_id=person_id, plan_id=product.id, kind=kind, price=price, tokens=tokens, now=now
     )
     return off.amount if off else price
 

@@ -103,7 +103,9 @@ def _offer(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
 
 def _product(say: Words, plan: Plan, *, price: int | None = None, link: str = "") -> str:
     tokens = plan.terms.tokens
-    if plan.kind == "once":
+    if plan.kind == "subscription":
+        brings = say.say("pay-brings-month", tokens=tokens)
+    elif plan.kind == "once":
         brings = say.say("once-before-paying", months=plan.terms.period_months or 1, tokens=tokens)
     else:
         brings = say.say("pay-brings", tokens=tokens, lasts_s=(plan.terms.tokens_days or 0) * DAY_S)

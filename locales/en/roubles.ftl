@@ -11,6 +11,8 @@ button-site-open = Open the page
 pay-ready-roubles = { $plan }: { ROUBLES($kopecks) }. You pay by card or SBP on our page. The link is for you alone and works for 30 minutes.
 button-pay-roubles = Pay { ROUBLES($kopecks) }
 
+paid-month = { $plan } until { DATE($until) }, { ANSWERS($tokens) }. It will not renew, and nothing more is charged.
+paid-month-later = { $plan } from { DATE($day) } until { DATE($until) }, { ANSWERS($tokens) }. It will not renew, and nothing more is charged.
 paid-pack-forever = The pack is yours: { TOKENS($tokens) }.
 # $reason - YooKassa's reason or none
 payment-declined = { $reason ->
@@ -27,6 +29,7 @@ paid-unclear-roubles = Your payment came in and we are checking it with YooKassa
 pay-title = Payment
 # What the purchase brings, $lasts_s - for how long, seconds
 pay-brings = { TOKENS($tokens) } for { DURATION($lasts_s) }. A one-off purchase, never renews.
+pay-brings-month = { TOKENS($tokens) } for a month. It will not renew, and nothing more is charged.
 pay-choose = Choose
 pay-button = Pay { ROUBLES($kopecks) }
 pay-email = E-mail for the receipt. Kept for your next purchases

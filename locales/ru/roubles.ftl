@@ -11,6 +11,8 @@ button-site-open = Открыть страницу
 pay-ready-roubles = { $plan }: { ROUBLES($kopecks) }. Оплата картой или через СБП на нашей странице. Ссылка только для вас, действует 30 минут.
 button-pay-roubles = Оплатить { ROUBLES($kopecks) }
 
+paid-month = { $plan } до { DATE($until) }, { ANSWERS($tokens) }. Само не продлится и больше ничего не спишет.
+paid-month-later = { $plan } с { DATE($day) } до { DATE($until) }, { ANSWERS($tokens) }. Само не продлится и больше ничего не спишет.
 paid-pack-forever = Пакет ваш: { TOKENS($tokens) }.
 # $reason - причина от ЮKassa или none
 payment-declined = { $reason ->
@@ -27,6 +29,8 @@ paid-unclear-roubles = Оплата пришла, сверяем её с ЮKassa
 pay-title = Оплата
 # Что даёт покупка, $lasts_s - на какой срок, секунды
 pay-brings = { TOKENS($tokens) } на { DURATION($lasts_s) }. Разовая покупка, сама не продлевается.
+# Месяц подписки, оплаченный рублями
+pay-brings-month = { TOKENS($tokens) } на месяц. Само не продлится и больше ничего не спишет.
 pay-choose = Выбрать
 pay-button = Оплатить { ROUBLES($kopecks) }
 pay-email = Почта для чека. Запомним для следующих покупок

@@ -13,6 +13,7 @@ from tests.support.roubles import EMAIL, PACK, Market, at_once, market
 
 RU = chat.RU
 BUTTON = "Пакет токенов · 199 ₽"
+MONTH = "Лайт · 399 ₽"
 YEAR = "Форма на год · 7990 ₽"
 POSTS = "/v3/payments"
 BOUGHT = "Пакет ваш: 300 000 токенов"
@@ -329,3 +330,28 @@ async def test_a_percentage_is_shown_on_the_page_and_charged(mall: Market) -> No
     await mall.shop.pay(payment_id)
     await person.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
     assert await mall.granted(person) == PACK
+
+
+async def test_a_month_for_roubles_ends_by_itself_and_the_next_one_follows_it(mall: Market) -> None:
+    person = await mall.forma.person("ru")
+    url = await mall.link(person, RU, MONTH)
+    page = await mall.browser.open(url)
+    for words in ("Лайт", "399 ₽", "600 000 токенов, ≈ 600 ответов на месяц", "Само не продлится"):
+        assert words in page.text, words
+    await mall.shop.pay(await mall.begin(url))
+    await person.wait_for("больше ничего не спишет", timeout_s=chat.WAIT_S)
+    card = await chat.card(person, "Само не продлится и ничего не спишет")
+    assert "Лайт" in card
+    again = await mall.link(person, RU, MONTH)
+    assert "Начнётся" in (await mall.browser.open(again)).text
+    await mall.shop.pay(await mall.begin(again))
+    await person.wait_for("Лайт с ", timeout_s=chat.WAIT_S)
+    periods = """
+        SELECT count(*) || ' ' || bool_and(s.status = 'cancel_scheduled') || ' '
+               || (max(p.starts_at) = min(p.ends_at)) || ' '
+               || (max(p.ends_at) <= min(p.starts_at) + interval '2 months')
+        FROM subscription_periods p JOIN subscriptions s ON s.id = p.subscription_id WHERE p.person_id = :id
+    """
+    assert await mall.forma.scalar(periods, id=person.id) == "2 true true true"
+    [call] = (await mall.shop.calls(POSTS, method="POST"))[-1:]
+    assert "save_payment_method" not in call["body"]
