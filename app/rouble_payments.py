@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons
+from app import persons, purchase
 from app.alerts import alert
 from app.context import App
 from billing import rouble_payments
@@ -21,6 +21,7 @@ from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from kit import ids, inbox, outbox
 from kit.errors import Conflict
+from kit.words import Key
 
 log = structlog.get_logger(__name__)
 
@@ -217,7 +218,16 @@ async def _tell(app: App, tx: AsyncConnection, followed: Followed) -> None:
     if credit is not None and credit.outcome == "credited":
         until = credit.until.isoformat() if credit.until else None
         args: dict[str, Any] = {"plan": followed.titles, "tokens": credit.tokens, "until": until}
-        await _notice(tx, followed, "paid-pack" if until else "paid-pack-forever", args, key, app)
+        if credit.starts_at is not None:
+            sold = app.plans.plan(credit.plan_id) if credit.plan_id else None
+            args["day"] = credit.starts_at.isoformat()
+            month = sold is not None and sold.kind == "subscription"
+            notice = Key("paid-month") if month else Key("paid-once")
+            later = Key("paid-month-later") if month else Key("paid-once-later")
+            await _notice(tx, followed, notice if credit.starts_at <= now else later, args, key, app)
+            await purchase.warn_of_renewal(tx, followed.person_id, key=key, now=now)
+        else:
+            await _notice(tx, followed, "paid-pack" if until else "paid-pack-forever", args, key, app)
         person = await persons.find(tx, person_id=followed.person_id)
         said = {"kopecks": credit.amount, "what": followed.titles, "id": followed.person_id}
         said["name"] = person.first_name if person else "?"

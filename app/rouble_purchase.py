@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import persons, rouble_payments
 from app.context import App
-from billing import checkout_links, ledger, orders, receipts
+from billing import catalog, checkout_links, discounts, ledger, once, orders, receipts, subscriptions
 from billing import rouble_payments as records
 from billing.catalog import Plan
 from billing.checkout_links import Link
 from billing.orders import Order
 from billing.rouble_payments import ORDER_KEY, PAYMENT_KEY, RUB, RoublePayment
 from billing.rouble_tables import receipt_emails
+from billing.subscriptions import Subscription
 from billing.yookassa import requests
 from billing.yookassa.errors import NotReached, Unknown
 from kit.errors import Rejected
@@ -25,8 +26,8 @@ from kit.errors import Rejected
 log = structlog.get_logger(__name__)
 
 PAGE_PATH: Final = "/pay"
-# What is sold for roubles: what is bought once.
-KINDS: Final = ("pack",)
+# What is sold for roubles. Each is bought once: of a subscription one month, since nothing charges for the next.
+KINDS: Final = ("subscription", "pack", "once")
 # Somebody who looks at the page again and again does not make us ask YooKassa more often than this.
 ASK_AGAIN: Final = timedelta(seconds=3)
 
@@ -41,7 +42,9 @@ class EmailNeeded(Rejected):
 class Sheet:
     """What the page behind a link shows. `product`: what is chosen, None while it is to be chosen from `offers`.
 
-    `order` and `payment`: what was begun by the link. `fresh`: something may still be begun by it.
+    `order` and `payment`: what was begun by the link. `fresh`: something may still be begun by it. `price`: what the
+    product costs this person, in kopecks. For time that does not renew: `begins`, when it would (None: at once), and
+    `renewing`, what renews beside it.
     """
 
     token: str
@@ -54,6 +57,9 @@ class Sheet:
     email: str
     email_needed: bool
     fresh: bool
+    price: int
+    begins: datetime | None
+    renewing: Subscription | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,26 +193,57 @@ async def _known_email(connection: AsyncConnection, person_id: int) -> str:
 
 
 async def _sheet(app: App, token: str, product_id: str) -> Sheet:
+    now, offered = app.clock.now(), on_sale(app)
     async with app.db.read() as connection:
         link = await checkout_links.find(connection, token, secret=_secret(app))
         order = await orders.find(connection, link.order_id) if link.order_id is not None else None
         going = await records.latest_of_order(connection, link.order_id) if link.order_id is not None else None
         person = await persons.find(connection, person_id=link.person_id)
         email = await _known_email(connection, link.person_id)
-    offered = on_sale(app)
-    chosen = order.plan_id if order else link.plan_id or product_id
+        chosen = order.plan_id if order else link.plan_id or product_id
+        product = next((plan for plan in offered if plan.id == chosen), None)
+        price = order.amount if order else await _price(connection, link.person_id, product, now)
+        begins, renewing = None, None
+        if product is not None and product.kind != "pack":
+            begins = await _begins(connection, link.person_id, product, now)
+            renewing = await subscriptions.renewing(connection, person_id=link.person_id)
     return Sheet(
         token=token,
         link=link,
         language=person.language if person else "ru",
         offers=offered,
-        product=next((plan for plan in offered if plan.id == chosen), None),
+        product=product,
         order=order,
         payment=going,
         email=email,
         email_needed=receipts.needs_email(app.settings.yookassa_receipts),
-        fresh=link.expires_at > app.clock.now(),
+        fresh=link.expires_at > now,
+        price=price,
+        begins=begins,
+        renewing=renewing,
     )
+
+
+async def _price(connection: AsyncConnection, person_id: int, product: Plan | None, now: datetime) -> int:
+    """Return what a product would cost a person now, with the percentage that they hold."""
+    price = product.price(RUB) if product else None
+    if product is None or price is None:
+        return 0
+    tokens = product.terms.tokens
+    kind = "once" if product.kind == "subscription" else product.kind
+    off = await discounts.foreseen(
+        connection, person_id=person_id, plan_id=product.id, kind=kind, price=price, tokens=tokens, now=now
+    )
+    return off.amount if off else price
+
+
+async def _begins(connection: AsyncConnection, person_id: int, product: Plan, now: datetime) -> datetime | None:
+    """Return when a person's time of a product would begin, None where that is at once."""
+    version_id = await catalog.latest_version(connection, product.id)
+    begins = await once.starts_at(
+        connection, person_id=person_id, plan_version_id=version_id, behind="as_good", now=now
+    )
+    return begins if begins > now else None
 
 
 def _secret(app: App) -> str:

@@ -304,3 +304,10 @@ async def publish(tx: AsyncConnection, catalog: Catalog, now: datetime) -> Publi
             await tx.execute(sa.insert(plan_versions).values(plan_id=plan.id, version=version, created_at=now, **terms))
             changed.append(plan.id)
     return Published(tuple(changed), gone)
+
+
+async def latest_version(connection: AsyncConnection, plan_id: str) -> int:
+    """Return the number of the terms under which a published plan is sold now."""
+    versions = sa.select(plan_versions.c.id).where(plan_versions.c.plan_id == plan_id)
+    latest = versions.order_by(plan_versions.c.version.desc()).limit(1)
+    return int((await connection.execute(latest)).scalar_one())

@@ -76,10 +76,17 @@ async def applied(
     if await held(tx, person_id=person_id, now=now) is None:
         return None
     await ledger.lock_wallet(tx, person_id=person_id, now=now)
-    mine = await held(tx, person_id=person_id, now=now)
+    return await foreseen(tx, person_id=person_id, plan_id=plan_id, kind=kind, price=price, tokens=tokens, now=now)
+
+
+async def foreseen(
+    connection: AsyncConnection, *, person_id: int, plan_id: str, kind: str, price: int, tokens: int, now: datetime
+) -> Off | None:
+    """Return what the percentage would make of an order that was opened now: for showing a price. Locks nothing."""
+    mine = await held(connection, person_id=person_id, now=now)
     if mine is None or (mine.plans is not None and plan_id not in mine.plans):
         return None
-    if mine.first_purchase and await trials.has_paid(tx, person_id=person_id):
+    if mine.first_purchase and await trials.has_paid(connection, person_id=person_id):
         return None
     if kind == "subscription":
         return Off(mine.redemption_id, price, price, -(-tokens * mine.percent // 100), mine.expires_at)

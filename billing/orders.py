@@ -127,11 +127,13 @@ async def open(  # noqa: A001 - the field's word
 ) -> Order:
     """Return the person's open order of a product, made now or re-used when its terms are still the product's.
 
-    A gift of a subscription is one month, once. A percentage that the person holds is frozen with the order. Raises
-    NotForSale, and SecondSubscription when the person has one that renews and is not the one that this order replaces.
+    A gift of a subscription is one month, once, and so is one that is bought for roubles. A percentage that the person
+    holds is frozen with the order. Raises NotForSale, and SecondSubscription when the person has one that renews and is
+    not the one that this order replaces.
     """
     product = await _product(tx, product_id, currency)
-    kind = "once" if gift and product.kind == "subscription" else product.kind
+    # Stars renew by Telegram's hand; nothing renews what is paid in roubles.
+    kind = "once" if (gift or currency == "RUB") and product.kind == "subscription" else product.kind
     if kind == "subscription":
         await _refuse_second(tx, person_id, replaces_id)
     off = await discounts.applied(

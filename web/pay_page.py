@@ -76,30 +76,41 @@ def chosen(form: Any) -> Choice:
 
 def _offer(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
     if shown.product is not None:
-        pay = _form(say, shown, say.say("pay-button", kopecks=shown.product.price("RUB")), rule)
-        return f'<section class="card">{_product(say, shown.product)}<div class="step">{pay}</div></section>'
+        about = _product(say, shown.product, price=shown.price, known=_beforehand(say, shown))
+        pay = _form(say, shown, say.say("pay-button", kopecks=shown.price), rule)
+        return f'<section class="card">{about}<div class="step">{pay}</div></section>'
     if not shown.offers:
         return _state("cross", "", say.say("buying-off"))
     offers = "".join(_choice(say, plan) for plan in shown.offers)
     return f'<h1>{escape(say.say("pay-choice"))}</h1><div class="offers">{offers}</div>'
 
 
-def _words_of(say: Words, plan: Plan) -> tuple[str, str, str]:
-    """Return title, price and what it brings, escaped."""
-    lasts_s = (plan.terms.tokens_days or 0) * DAY_S
-    brings = say.say("pay-brings", tokens=plan.terms.tokens, lasts_s=lasts_s)
-    return escape(plan.titles[say.language]), escape(say.roubles(plan.price("RUB") or 0)), escape(brings)
+def _words_of(say: Words, plan: Plan) -> tuple[str, str]:
+    """Return the title and what the plan brings, escaped."""
+    tokens = plan.terms.tokens
+    match plan.kind:
+        case "subscription":
+            brings = say.say("pay-brings-month", tokens=tokens)
+        case "once":
+            brings = say.say("once-before-paying", months=plan.terms.period_months or 1, tokens=tokens)
+        case _:
+            brings = say.say("pay-brings", tokens=tokens, lasts_s=(plan.terms.tokens_days or 0) * DAY_S)
+    return escape(plan.titles[say.language]), escape(brings)
 
 
-def _product(say: Words, plan: Plan) -> str:
-    """What is about to be paid: the upper half of the card."""
-    title, price, brings = _words_of(say, plan)
-    return f'<div class="about"><h1>{title}</h1><p class="price">{price}</p><p>{brings}</p></div>'
+def _product(say: Words, plan: Plan, *, price: int, known: str) -> str:
+    """What is about to be paid, at the price of this person: the upper half of the card."""
+    title, brings = _words_of(say, plan)
+    return (
+        f'<div class="about"><h1>{title}</h1><p class="price">{escape(say.roubles(price))}</p>'
+        f"<p>{brings}</p>{known}</div>"
+    )
 
 
 def _choice(say: Words, plan: Plan) -> str:
     """One of several products, with the button that leads to it."""
-    title, price, brings = _words_of(say, plan)
+    title, brings = _words_of(say, plan)
+    price = escape(say.roubles(plan.price("RUB") or 0))
     label = f"{say.say('pay-choose')}: {plan.titles[say.language]}"
     return (
         f'<section class="card offer"><h2>{title}</h2><p class="price">{price}</p><p>{brings}</p>'
@@ -108,13 +119,23 @@ def _choice(say: Words, plan: Plan) -> str:
     )
 
 
+def _beforehand(say: Words, shown: Sheet) -> str:
+    """What is to be known before paying beside what one has: nobody pays twice unawares."""
+    lines = []
+    if shown.begins is not None:
+        lines.append(say.say("once-begins-later", day=shown.begins))
+    if shown.renewing is not None:
+        title = shown.renewing.titles[say.language]
+        lines.append(say.say("once-beside-renewal", plan=title, day=shown.renewing.until, stars=shown.renewing.amount))
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
 def _form(say: Words, shown: Sheet, label: str, rule: dict[str, int] | None = None) -> str:
     """The button that pays, with what a receipt needs; without `rule` it only goes on with what was begun."""
-    price = shown.product.price("RUB") if shown.product else 0
     product = shown.product.id if shown.product else ""
     fields = (
         f'<input type="hidden" name="product" value="{escape(product)}">'
-        f'<input type="hidden" name="kopecks" value="{price or 0}">'
+        f'<input type="hidden" name="kopecks" value="{shown.price}">'
     )
     below = ""
     if rule is not None:

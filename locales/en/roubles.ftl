@@ -11,6 +11,8 @@ button-site-open = Open the page
 pay-ready-roubles = { $plan }: { ROUBLES($kopecks) }. You pay by card or SBP on our page. The link is for you alone and works for 30 minutes.
 button-pay-roubles = Pay { ROUBLES($kopecks) }
 
+paid-month = { $plan } until { DATE($until) }, { ANSWERS($tokens) }. It will not renew, and nothing more is charged.
+paid-month-later = { $plan } from { DATE($day) } until { DATE($until) }, { ANSWERS($tokens) }. It will not renew, and nothing more is charged.
 paid-pack-forever = The pack is yours: { TOKENS($tokens) }.
 # $reason - YooKassa's reason or none
 payment-declined = { $reason ->
@@ -29,6 +31,8 @@ pay-title = Payment
 pay-brings = { TOKENS($tokens) } for { DURATION($lasts_s) }. A one-off purchase, never renews.
 # Above the list of what is sold
 pay-choice = What to buy
+# A month of a subscription, paid in roubles
+pay-brings-month = { TOKENS($tokens) } for a month. It will not renew, and nothing more is charged.
 pay-choose = Choose
 pay-button = Pay { ROUBLES($kopecks) }
 pay-email = E-mail for the receipt. Kept for your next purchases
@@ -37,7 +41,7 @@ pay-rule = YooKassa handles the payment. Your money back within { $refund_hours 
 pay-back = Back to the chat
 pay-done =
     Paid, thank you
-    The tokens are in the chat already.
+    The bot has written in the chat what you have now.
 pay-returned = The money for this purchase was refunded
 pay-pending =
     Waiting for your payment of { ROUBLES($kopecks) }

@@ -11,6 +11,8 @@ button-site-open = Открыть страницу
 pay-ready-roubles = { $plan }: { ROUBLES($kopecks) }. Оплата картой или через СБП на нашей странице. Ссылка только для вас, действует 30 минут.
 button-pay-roubles = Оплатить { ROUBLES($kopecks) }
 
+paid-month = { $plan } до { DATE($until) }, { ANSWERS($tokens) }. Само не продлится и больше ничего не спишет.
+paid-month-later = { $plan } с { DATE($day) } до { DATE($until) }, { ANSWERS($tokens) }. Само не продлится и больше ничего не спишет.
 paid-pack-forever = Пакет ваш: { TOKENS($tokens) }.
 # $reason - причина от ЮKassa или none
 payment-declined = { $reason ->
@@ -29,6 +31,8 @@ pay-title = Оплата
 pay-brings = { TOKENS($tokens) } на { DURATION($lasts_s) }. Разовая покупка, сама не продлевается.
 # Над списком того, что продаётся
 pay-choice = Что купить
+# Месяц подписки, оплаченный рублями
+pay-brings-month = { TOKENS($tokens) } на месяц. Само не продлится и больше ничего не спишет.
 pay-choose = Выбрать
 pay-button = Оплатить { ROUBLES($kopecks) }
 pay-email = Почта для чека. Запомним для следующих покупок
@@ -37,7 +41,7 @@ pay-rule = Платёж проводит ЮKassa. Вернём деньги, е�
 pay-back = Вернуться в чат
 pay-done =
     Оплачено, спасибо
-    Токены уже в чате.
+    Что теперь у вас есть, бот написал в чат.
 pay-returned = Деньги за эту покупку возвращены
 pay-pending =
     Ждём оплату: { ROUBLES($kopecks) }

@@ -7,11 +7,15 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from billing import promos
+from billing.promos import Terms
 from tests.support import shop as chat
 from tests.support.roubles import EMAIL, PACK, Market, at_once, market
 
 RU = chat.RU
 BUTTON = "Пакет токенов · 199 ₽"
+MONTH = "Лайт · 399 ₽"
+YEAR = "Форма на год · 7990 ₽"
 POSTS = "/v3/payments"
 BOUGHT = "Пакет ваш: 300 000 токенов"
 
@@ -276,3 +280,80 @@ async def test_a_refusal_is_the_operators_matter(mall: Market) -> None:
     assert "Платёж не принят" in (await mall.browser.open(url)).text
     alerted = "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = 'admin-alert-roubles-refused'"
     assert await mall.forma.scalar(alerted) == 1
+
+
+async def test_a_year_is_paid_once_and_brings_its_first_month(mall: Market) -> None:
+    person = await mall.forma.person("ru")
+    url = await mall.link(person, RU, YEAR)
+    page = await mall.browser.open(url)
+    for words in ("Форма на год", "7990 ₽", "Платите один раз за 12 месяцев", "Само не продлится"):
+        assert words in page.text, words
+    assert "Начнётся" not in page.text
+    await mall.shop.pay(await mall.begin(url))
+    await person.wait_for("первые уже ваши", timeout_s=chat.WAIT_S)
+    months = """
+        SELECT count(*) || ' months, ' || count(m.lot_id) || ' granted, ' || s.status || ' ' || s.provider
+        FROM subscription_months m JOIN subscriptions s ON s.id = m.subscription_id
+        WHERE s.person_id = :id GROUP BY s.id
+    """
+    assert await mall.forma.scalar(months, id=person.id) == "12 months, 1 granted, cancel_scheduled yookassa"
+    assert "Оплачено" in (await mall.browser.open(url)).text
+    # Another one follows it, and both the page and the chat say from when.
+    again = await mall.link(person, RU, YEAR)
+    assert "Начнётся" in (await mall.browser.open(again)).text
+    await mall.shop.pay(await mall.begin(again))
+    await person.wait_for("Токены будут приходить каждый месяц", timeout_s=chat.WAIT_S)
+    assert await mall.forma.scalar("SELECT sum(granted) FROM lots WHERE kind = 'plan'") == 2_000_000
+
+
+async def test_whoever_has_a_renewal_reads_of_it_before_and_after_paying_a_year(mall: Market) -> None:
+    person = await mall.forma.person("ru")
+    await chat.subscribe(person, RU)
+    url = await mall.link(person, RU, YEAR)
+    page = await mall.browser.open(url)
+    assert "«Форма» у вас продлевается сама" in page.text
+    assert "спишется 600 ⭐" in page.text
+    await mall.shop.pay(await mall.begin(url))
+    await person.wait_for("Чтобы не платить дважды, отмените продление. Оплаченное", timeout_s=chat.WAIT_S)
+
+
+async def test_a_percentage_is_shown_on_the_page_and_charged(mall: Market) -> None:
+    person = await mall.forma.person("ru")
+    terms = Terms(kind="percent", percent=20)
+    async with mall.forma.app.db.transaction() as tx:
+        await promos.create(tx, code="ROUBLES", terms=terms, created_by=1, now=mall.forma.app.clock.now())
+    await person.send("/promo ROUBLES")
+    await person.wait_for("20", timeout_s=chat.WAIT_S)
+    url = await mall.link(person, RU, BUTTON)
+    assert "159,20 ₽" in (await mall.browser.open(url)).text
+    payment_id = await mall.begin(url)
+    [made] = [one for one in await mall.payments() if one["id"] == payment_id]
+    assert made["amount"]["value"] == "159.20"
+    await mall.shop.pay(payment_id)
+    await person.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
+    assert await mall.granted(person) == PACK
+
+
+async def test_a_month_for_roubles_ends_by_itself_and_the_next_one_follows_it(mall: Market) -> None:
+    person = await mall.forma.person("ru")
+    url = await mall.link(person, RU, MONTH)
+    page = await mall.browser.open(url)
+    for words in ("Лайт", "399 ₽", "600 000 токенов, ≈ 600 ответов на месяц", "Само не продлится"):
+        assert words in page.text, words
+    await mall.shop.pay(await mall.begin(url))
+    await person.wait_for("больше ничего не спишет", timeout_s=chat.WAIT_S)
+    card = await chat.card(person, "Само не продлится и ничего не спишет")
+    assert "Лайт" in card
+    again = await mall.link(person, RU, MONTH)
+    assert "Начнётся" in (await mall.browser.open(again)).text
+    await mall.shop.pay(await mall.begin(again))
+    await person.wait_for("Лайт с ", timeout_s=chat.WAIT_S)
+    periods = """
+        SELECT count(*) || ' ' || bool_and(s.status = 'cancel_scheduled') || ' '
+               || (max(p.starts_at) = min(p.ends_at)) || ' '
+               || (max(p.ends_at) <= min(p.starts_at) + interval '2 months')
+        FROM subscription_periods p JOIN subscriptions s ON s.id = p.subscription_id WHERE p.person_id = :id
+    """
+    assert await mall.forma.scalar(periods, id=person.id) == "2 true true true"
+    [call] = (await mall.shop.calls(POSTS, method="POST"))[-1:]
+    assert "save_payment_method" not in call["body"]
