@@ -79,10 +79,10 @@ async def live(mall: Market, seed: int, *, people: int, days: int, share: float,
         if day % AUDIT_EVERY_DAYS == 0 or day == days:
             await crowd.calm()
             violations, differences = await mall.forma.violations(), await crowd.audit()
-            if tell:  # `pytest -s` shows how far a long life has come
-                taken = (await mall.shop.totals())["payments"]
-                sys.stdout.write(f"day {day}, {time.monotonic() - began:.0f} s, {dict(crowd.acts)}, shop {taken}\n")
-                sys.stdout.flush()
+            if tell and sys.__stdout__:  # `pytest --capture=sys` shows how far a long life has come
+                books = (await mall.shop.totals())["payments"]
+                line = f"day {day}, {time.monotonic() - began:.0f} s, {dict(crowd.acts)}, at the shop {books}"
+                print(line, file=sys.__stdout__, flush=True)
             assert (violations, differences) == ([], []), f"seed {seed}, day {day}, so far {crowd.acts}"
             await crowd.trouble()
     await crowd.calm()

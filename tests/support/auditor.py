@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from tests.support.roubles import Market
+from kit.db import Database
+from tests.support.shop_driver import SandboxShop
+from tests.support.telegram import SandboxTelegram
 
 # What a payment should have brought: its order's tokens, or its months that have begun, or the gift once it is taken.
 LEDGER = """
@@ -45,49 +47,44 @@ class Difference(NamedTuple):
     other: Any
 
 
-class Auditor:
-    """Compares the three books of one market."""
+async def of_telegram(tg: SandboxTelegram, db: Database) -> list[Difference]:
+    """Compare Forma's books with Telegram's: charge by charge, refunds, tokens, and all Stars."""
+    state = await tg.state()
+    theirs = {payment["charge_id"]: payment for payment in state["payments"]}
+    ours = await _ours(db, "stars")
+    found = _missing("charge", ours, theirs) + _tokens(ours.values())
+    for charge in ours.keys() & theirs.keys():
+        mine, other = ours[charge], theirs[charge]
+        if (mine.payer_id, mine.amount) != (other["person_id"], other["amount"]):
+            found.append(Difference(f"charge {charge}", (mine.payer_id, mine.amount), other))
+        if (mine.status == "refunded") != bool(other["refunded"]):
+            found.append(Difference(f"refund of {charge}", mine.status, other["refunded"]))
+    return found + await _sum(db, "stars", "all Stars", state["bot"]["stars"])
 
-    def __init__(self, market: Market) -> None:
-        self._market = market
-        self._forma = market.forma
 
-    async def differences(self) -> list[Difference]:
-        """Compare charge by charge, and sum by sum."""
-        return await self._of_telegram() + await self._of_the_shop()
+async def of_the_shop(shop: SandboxShop, db: Database) -> list[Difference]:
+    """Compare Forma's books with the shop's, in kopecks. What went back is compared as a sum."""
+    listed = (await shop.control("GET", "payments", None, status="succeeded"))["payments"]
+    theirs = {one["id"]: one for one in listed}
+    ours = await _ours(db, "yookassa")
+    found = _missing("payment", ours, theirs) + _tokens(ours.values())
+    for number in ours.keys() & theirs.keys():
+        mine, kopecks = ours[number].amount, int(Decimal(theirs[number]["amount"]["value"]) * 100)
+        if mine != kopecks:
+            found.append(Difference(f"payment {number}", mine, kopecks))
+    totals = await shop.totals()
+    return found + await _sum(db, "roubles", "all kopecks", totals["paid"] - totals["refunded"])
 
-    async def _of_telegram(self) -> list[Difference]:
-        state = await self._forma.tg.state()
-        theirs = {payment["charge_id"]: payment for payment in state["payments"]}
-        ours = await self._ours("stars")
-        found = _missing("charge", ours, theirs) + _tokens(ours.values())
-        for charge in ours.keys() & theirs.keys():
-            mine, other = ours[charge], theirs[charge]
-            if (mine.payer_id, mine.amount) != (other["person_id"], other["amount"]):
-                found.append(Difference(f"charge {charge}", (mine.payer_id, mine.amount), other))
-            if (mine.status == "refunded") != bool(other["refunded"]):
-                found.append(Difference(f"refund of {charge}", mine.status, other["refunded"]))
-        return found + await self._sum("stars", "all Stars", state["bot"]["stars"])
 
-    async def _of_the_shop(self) -> list[Difference]:
-        """In kopecks. What went back is compared as a sum."""
-        theirs = {one["id"]: one for one in await self._market.payments() if one["status"] == "succeeded"}
-        ours = await self._ours("yookassa")
-        found = _missing("payment", ours, theirs) + _tokens(ours.values())
-        for number in ours.keys() & theirs.keys():
-            mine, kopecks = ours[number].amount, int(Decimal(theirs[number]["amount"]["value"]) * 100)
-            if mine != kopecks:
-                found.append(Difference(f"payment {number}", mine, kopecks))
-        totals = await self._market.shop.totals()
-        return found + await self._sum("roubles", "all kopecks", totals["paid"] - totals["refunded"])
+async def _ours(db: Database, provider: str) -> dict[str, Any]:
+    async with db.read() as connection:
+        return {row.id: row for row in await connection.execute(sa.text(LEDGER), {"provider": provider})}
 
-    async def _ours(self, provider: str) -> dict[str, Any]:
-        async with self._forma.app.db.read() as connection:
-            return {row.id: row for row in await connection.execute(sa.text(LEDGER), {"provider": provider})}
 
-    async def _sum(self, code: str, what: str, theirs: int) -> list[Difference]:
-        ours = await self._forma.scalar(CASH, code=code)
-        return [Difference(what, ours, theirs)] if ours != theirs else []
+async def _sum(db: Database, code: str, what: str, theirs: int) -> list[Difference]:
+    async with db.read() as connection:
+        ours = await connection.scalar(sa.text(CASH), {"code": code})
+    return [Difference(what, ours, theirs)] if ours != theirs else []
 
 
 def _missing(what: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[Difference]:

@@ -22,7 +22,8 @@ from bot.budget import Budget, Limits
 from bot.sender import Sender
 from bot.star_list import StarList
 from kit import signals
-from tests.support.auditor import Auditor, Difference
+from tests.support import auditor
+from tests.support.auditor import Difference
 from tests.support.roubles import Market
 from tests.support.telegram import Group, Person
 
@@ -83,7 +84,6 @@ class Crowd:
         self.looked: list[tuple[int, int]] = []
         self.room: tuple[Group, Person] | None = None
         self._day = 0
-        self._auditor = Auditor(market)
         self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
 
     async def come(self, count: int) -> None:
@@ -172,7 +172,8 @@ class Crowd:
 
     async def audit(self) -> list[Difference]:
         """What the three books disagree on."""
-        return await self._auditor.differences()
+        db = self.forma.app.db
+        return await auditor.of_telegram(self.forma.tg, db) + await auditor.of_the_shop(self.market.shop, db)
 
 
 # Payments that the sweep would ask about now: one batch of them does not make the next wait for a day.
