@@ -1,6 +1,6 @@
 """A year in the life of many subscribers: the books of Forma, of the simulated Telegram and of its shop agree.
 
-`make test` lives a few weeks with a few persons; `make test-money` a year with a thousand. The seed is printed, and
+`make test` lives a week with a few persons; `make test-money` a year with a thousand. The seed is printed, and
 FORMA_TEST_SEED repeats it.
 """
 
@@ -28,9 +28,9 @@ async def mall(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator
         yield made
 
 
-async def test_some_weeks_of_a_few_subscribers(mall: Market, record_property: Callable[[str, object], None]) -> None:
+async def test_a_week_of_a_few_subscribers(mall: Market, record_property: Callable[[str, object], None]) -> None:
     record_property("seed", seed := _seed())
-    await live(mall, seed, people=8, days=14, share=0.3)
+    await live(mall, seed, people=8, days=7, share=0.4)
 
 
 async def test_the_auditor_sees_what_forma_has_not_heard_of(mall: Market) -> None:
