@@ -7,16 +7,19 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support import shop
-from tests.support.life import PURSE, Crowd
 from tests.support.roubles import EMAIL
 from tests.support.shop import RU
 from tests.support.shop_driver import ShopControlError
 from tests.support.telegram import ControlError, Person, Seen
 
+if TYPE_CHECKING:
+    from tests.support.life import Crowd
+
 WAIT_S = 60.0
+PURSE = 2_000
 PACK_FOR_ROUBLES = "Пакет токенов · 199 ₽"
 TRIAL = "7 дней бесплатно"
 GIFTS = ("Форма, месяц · 600 ⭐", "Форма на год · 6000 ⭐", "Пакет токенов · 150 ⭐")
@@ -38,19 +41,19 @@ PAID = """
     ORDER BY id DESC LIMIT 1
 """
 
-Deed = Callable[[Crowd, Person, Random], Awaitable[None]]
+Deed = Callable[["Crowd", Person, Random], Awaitable[None]]
 
 
-async def subscribe(_: Crowd, person: Person, dice: Random) -> None:
+async def subscribe(_: "Crowd", person: Person, dice: Random) -> None:
     """Buy a plan, whichever; whoever has one is told so, and whoever has not enough is not charged."""
     await _buy(person, dice.choice([RU.lite, RU.forma, RU.max]))
 
 
-async def buy_year(_: Crowd, person: Person, dice: Random) -> None:
+async def buy_year(_: "Crowd", person: Person, dice: Random) -> None:
     await _buy(person, RU.year)
 
 
-async def buy_pack(_: Crowd, person: Person, dice: Random) -> None:
+async def buy_pack(_: "Crowd", person: Person, dice: Random) -> None:
     await _buy(person, RU.pack)
 
 
@@ -70,14 +73,14 @@ async def _sheet(person: Person, offer: Seen, button: str) -> str | None:
     return shop.url_of(seen)
 
 
-async def pay_in_roubles(crowd: Crowd, person: Person, dice: Random) -> None:
+async def pay_in_roubles(crowd: "Crowd", person: Person, dice: Random) -> None:
     """A pack on the operator's page and the shop's: paid, declined, asked by the bank, or left."""
     url = await _sheet(person, await shop.offer(person, RU), PACK_FOR_ROUBLES)
     if url is None:
         return
     browser = crowd.market.browser
     page = await browser.open(url)
-    if "email" not in page.fields and not page.fields:
+    if not page.fields:  # an earlier payment goes on
         return
     went = await browser.press(url, page, email=EMAIL)
     if went.status != 303 or dice.random() < ABANDONED_SHARE:
@@ -87,12 +90,12 @@ async def pay_in_roubles(crowd: Crowd, person: Person, dice: Random) -> None:
         await crowd.market.shop.pay(went.to.rpartition("/")[2], **card)
 
 
-async def cancel(_: Crowd, person: Person, dice: Random) -> None:
+async def cancel(_: "Crowd", person: Person, dice: Random) -> None:
     """In Telegram's own settings."""
     await _in_settings(person, "active", person.cancel_subscription)
 
 
-async def resume(_: Crowd, person: Person, dice: Random) -> None:
+async def resume(_: "Crowd", person: Person, dice: Random) -> None:
     await _in_settings(person, "canceled", person.resume_subscription)
 
 
@@ -106,7 +109,7 @@ async def _in_settings(person: Person, state: str, act: Callable[[str], Awaitabl
             return
 
 
-async def change_plan(_: Crowd, person: Person, dice: Random) -> None:
+async def change_plan(_: "Crowd", person: Person, dice: Random) -> None:
     """To a better plan, which is paid at once, or to a cheaper one, which waits."""
     options = await _follow(person, await _card(person, "/subscription"), "change:")
     if options is None:
@@ -121,7 +124,7 @@ async def change_plan(_: Crowd, person: Person, dice: Random) -> None:
         await _follow(person, answer, "change-down:", answered=False)
 
 
-async def give(crowd: Crowd, person: Person, dice: Random) -> None:
+async def give(crowd: "Crowd", person: Person, dice: Random) -> None:
     choice = await _follow(person, await shop.offer(person, RU), "give")
     if choice is not None:
         sheet = await _sheet(person, choice, dice.choice(GIFTS))
@@ -129,7 +132,7 @@ async def give(crowd: Crowd, person: Person, dice: Random) -> None:
             crowd.givers.append(person)
 
 
-async def open_a_gift(crowd: Crowd, person: Person, dice: Random) -> None:
+async def open_a_gift(crowd: "Crowd", person: Person, dice: Random) -> None:
     """By the link that a friend sent; the friend may have opened it first."""
     if not crowd.givers:
         return
@@ -140,38 +143,38 @@ async def open_a_gift(crowd: Crowd, person: Person, dice: Random) -> None:
         await person.wait_for(lambda seen: seen.text, timeout_s=WAIT_S)
 
 
-async def try_for_free(_: Crowd, person: Person, dice: Random) -> None:
+async def try_for_free(_: "Crowd", person: Person, dice: Random) -> None:
     offer = await shop.offer(person, RU)
     if TRIAL in offer.labels:
         await _pressed(person, offer, button=TRIAL)
 
 
-async def enter_a_code(_: Crowd, person: Person, dice: Random) -> None:
+async def enter_a_code(_: "Crowd", person: Person, dice: Random) -> None:
     await _card(person, f"/promo {dice.choice(['ЖИЗНЬ', 'СКИДКА', 'НЕДЕЛЯ', 'НЕТТАКОГО'])}")
 
 
-async def spend_the_purse(_: Crowd, person: Person, dice: Random) -> None:
+async def spend_the_purse(_: "Crowd", person: Person, dice: Random) -> None:
     """The next charge fails."""
     await person.change(stars=0)
 
 
-async def fill_the_purse(_: Crowd, person: Person, dice: Random) -> None:
+async def fill_the_purse(_: "Crowd", person: Person, dice: Random) -> None:
     await person.change(stars=dice.choice(PURSES))
 
 
-async def ask(_: Crowd, person: Person, dice: Random) -> None:
+async def ask(_: "Crowd", person: Person, dice: Random) -> None:
     """A question, which costs tokens; a person may be out of them."""
     await _card(person, "[[tokens: 20]] Сколько белка мне нужно?")
 
 
-async def ask_the_money_back(_: Crowd, person: Person, dice: Random) -> None:
+async def ask_the_money_back(_: "Crowd", person: Person, dice: Random) -> None:
     """In /payments: what the rule allows is refunded at once."""
     question = await _follow(person, await _card(person, "/payments"), "refund:")
     if question is not None:
         await _follow(person, question, "refund-yes:", answered=False)
 
 
-async def complain(crowd: Crowd, person: Person, dice: Random) -> None:
+async def complain(crowd: "Crowd", person: Person, dice: Random) -> None:
     """The operator looks at somebody's latest payment, and means to refund it."""
     assert crowd.room is not None
     group, operator = crowd.room
@@ -182,7 +185,7 @@ async def complain(crowd: Crowd, person: Person, dice: Random) -> None:
         await operator.send(f"/refund {paid.id}", chat=group)
 
 
-async def refund_what_was_looked_at(crowd: Crowd) -> None:
+async def refund_what_was_looked_at(crowd: "Crowd") -> None:
     """The operator types each payment again, with its amount."""
     assert crowd.room is not None
     group, operator = crowd.room
@@ -191,7 +194,7 @@ async def refund_what_was_looked_at(crowd: Crowd) -> None:
     crowd.looked.clear()
 
 
-async def be_refunded_past_forma(crowd: Crowd, person: Person, dice: Random) -> None:
+async def be_refunded_past_forma(crowd: "Crowd", person: Person, dice: Random) -> None:
     """The operator refunds a payment by hand, past Forma."""
     async with crowd.forma.app.db.read() as connection:
         sql = PAID.replace("id, amount", "provider_payment_id").replace(":id", str(person.id))

@@ -9,7 +9,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -24,13 +24,10 @@ from bot.star_list import StarList
 from kit import signals
 from tests.support import auditor
 from tests.support.auditor import Difference
+from tests.support.deeds import DEEDS, PURSE, Deed, refund_what_was_looked_at
 from tests.support.roubles import Market
 from tests.support.telegram import Group, Person
 
-if TYPE_CHECKING:
-    from tests.support.deeds import Deed
-
-PURSE = 2_000
 AT_ONCE_MAX = 16
 QUIET_S = 300.0
 LOOK_EVERY_S = 0.02
@@ -44,6 +41,14 @@ SWEEPS_MAX = 200
 OPEN = """
     SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL)
          + (SELECT count(*) FROM outbox WHERE chat_id > 0 AND status IN ('pending', 'sending'))
+"""
+# Payments that the sweep would ask about now: one batch of them does not make the next wait for a day.
+STALE = """
+    SELECT EXISTS (
+        SELECT FROM payments p JOIN yookassa_payments y ON y.payment_id = p.id
+        WHERE p.status IN ('sent', 'pending', 'unknown')
+          AND coalesce(y.asked_at, p.sent_at) < CAST(:now AS timestamptz) - interval '1 minute'
+    )
 """
 # Promo codes that lie about: tokens, a percentage, days of a plan.
 CODES = {
@@ -73,7 +78,10 @@ SHOP_FAULTS: tuple[tuple[str, float, dict[str, Any]], ...] = (
 
 
 class Crowd:
-    """The persons of one life. The seed decides everything; `acts` counts what was done."""
+    """The persons of one life. The seed decides what each does on which day; `acts` counts what was done.
+
+    In which order it arrives is the machine's: persons act at once, as they do.
+    """
 
     def __init__(self, market: Market, seed: int) -> None:
         self.market, self.forma, self.seed = market, market.forma, seed
@@ -111,8 +119,6 @@ class Crowd:
 
     async def day(self, share: float) -> None:
         """A share of the persons does something, then a day passes, with all that falls due in it."""
-        from tests.support.deeds import DEEDS, refund_what_was_looked_at
-
         self._day += 1
         drawn = random.Random(f"{self.seed}:{self._day}")
         weights = [weight for weight, _ in DEEDS]
@@ -127,7 +133,7 @@ class Crowd:
         await self.pass_time(days=1)
         await self.quiet()
 
-    async def _do(self, person: Person, deed: "Deed") -> None:
+    async def _do(self, person: Person, deed: Deed) -> None:
         async with self._at_once:
             self.acts[deed.__name__] += 1
             await deed(self, person, random.Random(f"{self.seed}:{self._day}:{self.persons.index(person)}"))
@@ -174,16 +180,6 @@ class Crowd:
         """What the three books disagree on."""
         db = self.forma.app.db
         return await auditor.of_telegram(self.forma.tg, db) + await auditor.of_the_shop(self.market.shop, db)
-
-
-# Payments that the sweep would ask about now: one batch of them does not make the next wait for a day.
-STALE = """
-    SELECT EXISTS (
-        SELECT FROM payments p JOIN yookassa_payments y ON y.payment_id = p.id
-        WHERE p.status IN ('sent', 'pending', 'unknown')
-          AND coalesce(y.asked_at, p.sent_at) < CAST(:now AS timestamptz) - interval '1 minute'
-    )
-"""
 
 
 @contextlib.asynccontextmanager

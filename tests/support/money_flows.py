@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -58,7 +59,7 @@ class Scene:
         await self.stack.advance(seconds=120)
         clock = await self.stack.tg.control("GET", "clock")
         await self.shop.control("POST", "clock", {"offset_s": float(clock["offset_s"])})
-        self.sweeper.clock.offset = type(self.sweeper.clock.offset)(seconds=int(clock["offset_s"]))
+        self.sweeper.clock.offset = timedelta(seconds=int(clock["offset_s"]))
         await rouble_payments.sweep(self.sweeper)
 
 
