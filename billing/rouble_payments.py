@@ -224,7 +224,8 @@ async def follow(tx: AsyncConnection, found: objects.Payment, *, shop_id: str, n
     assert order is not None  # we asked for it
     await ledger.lock_wallet(tx, person_id=order.person_id, now=now)
     order = await orders.lock(tx, order.id)
-    row = await _lock(tx, owner.id)
+    owner = await _owner(tx, found)  # a stray payment may have been recorded by whoever held the locks before
+    row = await _lock(tx, owner.id) if owner else None
     assert row is not None
     if row.provider_payment_id not in (None, found.id) or (row.status == "canceled" and not row.provider_payment_id):
         return await _follow_stray(tx, found, order, shop_id=shop_id, now=now)

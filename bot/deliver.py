@@ -56,7 +56,6 @@ class Deliver:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._busy: dict[int, asyncio.Task[None]] = {}
-        self._held: set[int] = set()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -81,7 +80,7 @@ class Deliver:
         app = self._room.app
         now = app.clock.now()
         async with app.db.read() as connection:
-            posts = await outbox.due(connection, now=now, limit=BATCH_MAX, exclude=list(self._held))
+            posts = await outbox.due(connection, now=now, limit=BATCH_MAX, exclude_chats=list(self._busy))
         outbox_age_s.set((now - posts[0].created_at).total_seconds() if posts else 0)
         by_chat: dict[int, list[Post]] = defaultdict(list)
         for post in posts:
@@ -90,7 +89,6 @@ class Deliver:
         for chat_id, queue in by_chat.items():
             if chat_id in self._busy or len(self._busy) >= CHATS_MAX:
                 continue  # its task looks again when it is through
-            self._held.update(post.id for post in queue)
             task = asyncio.create_task(self._chat(chat_id, queue), name=f"deliver-{chat_id}")
             self._busy[chat_id] = task
             started += 1
@@ -111,7 +109,6 @@ class Deliver:
             await asyncio.sleep(LOOK_EVERY_S)
         finally:
             del self._busy[chat_id]
-            self._held.difference_update(post.id for post in posts)
             self._room.deliveries.set()
 
     async def _post(self, post: Post) -> bool:

@@ -98,18 +98,23 @@ async def add(
     return Post(new_id, kind, chat_id, payload, turn_id, 0, 0, now) if new_id is not None else None
 
 
-async def due(connection: AsyncConnection, *, now: datetime, limit: int, exclude: Sequence[int] = ()) -> list[Post]:
-    """Return open posts in order, `sending` ones of a crashed sender included, less those in `exclude`."""
+async def due(
+    connection: AsyncConnection, *, now: datetime, limit: int, exclude_chats: Sequence[int] = ()
+) -> list[Post]:
+    """Return open posts in order, `sending` ones of a crashed sender included, less those of `exclude_chats`.
+
+    A chat that is being served is left out whole: what waits in it must not fill the batch before other chats' posts.
+    """
     result = await connection.execute(
         sa.text(
             f"""
             SELECT {_COLUMNS} FROM outbox
             WHERE status IN ('pending', 'sending') AND (not_before IS NULL OR not_before <= :now)
-              AND id <> ALL (CAST(:exclude AS bigint[]))
+              AND chat_id <> ALL (CAST(:busy AS bigint[]))
             ORDER BY id LIMIT :limit
             """  # noqa: S608 - a constant
         ),
-        {"now": now, "limit": limit, "exclude": list(exclude)},
+        {"now": now, "limit": limit, "busy": list(exclude_chats)},
     )
     return [Post(*row) for row in result]
 

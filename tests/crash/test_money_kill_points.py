@@ -1,157 +1,187 @@
 """The process is killed at a commit or an outbound call of a flow of money, one point a run.
 
-After the restart the books are sound, each charge is credited exactly once, and its person was told. `make test` takes
-a few of the points, others each time (FORMA_TEST_SEED repeats a choice); `make test-money` takes all of them.
+Each kill is SIGKILL of a real process (tests.support.kill_points). After the restart the books are sound and agree with
+the provider's, each charge is credited exactly once, and its person was told. `make test` takes a few of the points,
+others each time (FORMA_TEST_SEED repeats a choice); `make test-money` takes all of them.
 """
 
 import os
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+import sandbox.shop.server
+from cli import compose
+from kit import settings
+from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 from tests.crash.questions import QUICK_LEASE_S, STEADY
-from tests.support import figures
+from tests.support import auditor, figures
+from tests.support import money_flows as flows
 from tests.support.kill_points import KILL_DIR_ENV, kill_file, killed_file
-from tests.support.stack import Stack, stack
-from tests.support.telegram import Person, Seen
+from tests.support.money_flows import Flow, Scene
+from tests.support.roubles import Browser, free_port
+from tests.support.shop_driver import SandboxShop
+from tests.support.stack import stack
+from tests.support.telegram import Person
 
-WAIT_S = 40.0
-# The schedules run once a minute; the one that was killed runs again in the next.
-SCHEDULE_S = 150.0
-PAY_TRIES_MAX = 3
 # A flow has some dozen points; a longer one has lost its way.
 POINTS_MAX = 200
 SAMPLE = 1
 ALL_TIMEOUT_S = 3_600
-PACK, PLAN = "Пакет 150 ⭐", "Форма · 600 ⭐"
-TOLD = {PACK: "Пакет ваш", PLAN: "≈ 2000 ответов"}
-CREDITS = """
-    SELECT count(l.id) AS lots, count(DISTINCT p.id) AS payments, coalesce(sum(p.amount), 0) AS stars
-    FROM payments p LEFT JOIN lots l ON l.payment_id = p.id
-    WHERE p.payer_id = :id AND p.status = 'succeeded' AND p.quarantine_reason IS NULL
+ADMIN_GROUP = -5000
+TAKEN = "SELECT count(*) FROM payments WHERE payer_id = :id AND status IN ('succeeded', 'refunded')"
+# Lots that nobody paid for, but what is new to everybody.
+GIVEN = """
+    SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id
+    WHERE a.person_id = :id AND l.kind IN ('trial', 'promo')
 """
-
-Flow = Callable[[Stack, Person], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
-async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Stack]:
+async def scene(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Scene]:
+    shop = await sandbox.shop.server.start()
+    chosen = {
+        "admin_chat_id": ADMIN_GROUP,
+        "http_port": free_port(),
+        "yookassa_shop_id": SHOP_ID_DEFAULT,
+        "yookassa_secret_key": SECRET_KEY_DEFAULT,
+        "yookassa_api_url": shop.api_url,
+        "yookassa_networks": "127.0.0.1",
+        "yookassa_in_chat": True,
+    }
     with tempfile.TemporaryDirectory(prefix="forma-kill-") as home:
-        async with stack(
-            database_url,
-            redis_url,
-            lease_s=QUICK_LEASE_S,
-            model_options=STEADY,
-            module="tests.support.kill_points",
-            environment={KILL_DIR_ENV: home},
-        ) as running:
-            running.keep()
-            yield running
+        async with (
+            stack(
+                database_url,
+                redis_url,
+                start=("bot", "worker", "web"),
+                lease_s=QUICK_LEASE_S,
+                model_options=STEADY,
+                module="tests.support.kill_points",
+                environment={KILL_DIR_ENV: home},
+                **chosen,
+            ) as running,
+            SandboxShop(shop.base_url) as driver,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
+        ):
+            servers = {"database_url": database_url, "redis_url": redis_url, "model_url": running.model.base_url}
+            telegram = {"telegram_api_url": running.tg.base_url, "model_name": compose.SANDBOX_MODEL}
+            async with compose.open_app(settings.load(_env_file=None, **(servers | telegram | chosen))) as sweeper:
+                await driver.settings(notification_url=f"{sweeper.settings.site_url}/yookassa/notifications")
+                operator = await running.tg.person(first_name="Оператор", language_code="ru")
+                group = await running.tg.group(
+                    title="Op", id=ADMIN_GROUP, members=[operator], admins=[operator], bot="administrator"
+                )
+                running.keep()
+                yield Scene(running, driver, Browser(session), sweeper, group, operator)
+    await shop.close()
 
 
-async def buy(forma: Stack, person: Person, product: str) -> None:
-    """/plans, the product's button, the payment: as somebody does who tries again when nothing happens."""
-    await person.send("/plans")
-    offer = await person.wait_for("Планы", timeout_s=WAIT_S)
-    await person.press(offer, product)
-    sheet = await person.wait_for(lambda seen: any(b.get("url") for b in seen.buttons), timeout_s=WAIT_S)
-    for _ in range(PAY_TRIES_MAX):
-        outcome = await person.pay(next(button["url"] for button in sheet.buttons if button.get("url")))
-        if outcome["state"] == "paid":
-            break
-        assert outcome["state"] in {"timeout", "refused"}, outcome
-    else:
-        raise AssertionError("nobody let this person pay")
-    await person.wait_for(TOLD[product], timeout_s=WAIT_S)
+async def one_run(
+    scene: Scene, flow: Flow, before: Flow, process: str, number: int, charges: int, given: int = 0
+) -> str:
+    """Run a flow in which the process is killed at its point `number`; returns what it was, '' if there are fewer.
 
-
-async def buy_pack(forma: Stack, person: Person) -> None:
-    await buy(forma, person, PACK)
-
-
-async def buy_plan(forma: Stack, person: Person) -> None:
-    await buy(forma, person, PLAN)
-
-
-async def renew(forma: Stack, person: Person) -> None:
-    """Telegram charges for the next month."""
-    mark = forma.tg.seq
-    await forma.advance(days=30, hours=1)
-    await person.wait_for("Списано 600 ⭐", timeout_s=WAIT_S, since=mark)
-
-
-async def reminded(forma: Stack, person: Person) -> None:
-    """A charge is three days away, and the worker says so."""
-    mark = forma.tg.seq
-    await forma.advance(days=27, hours=1)
-    await person.wait_for("спишется 600 ⭐", timeout_s=SCHEDULE_S, since=mark)
-
-
-async def nothing(forma: Stack, person: Person) -> None:
-    """What comes before the flow: nothing."""
-
-
-def said(forma: Stack, person: Person, words: str) -> list[Seen]:
-    return [seen for seen in person.messages() if seen.sender_id == forma.tg.bot_id and words in seen.text]
-
-
-async def one_run(forma: Stack, flow: Flow, before: Flow, process: str, number: int, charges: int) -> str:
-    """Run a flow in which the process is killed at its point `number`; returns what it was, '' if there are fewer."""
+    `charges`: how many the person has paid by the end; `given`: how many lots they have got for nothing.
+    """
+    forma = scene.stack
     [person] = await forma.persons(1, "ru")
-    await before(forma, person)
+    await before(scene, person)
     await forma.settled()
     home = Path(forma.environment[KILL_DIR_ENV])
     killed_file(home, process).unlink(missing_ok=True)
     kill_file(home, process).write_text(str(number))
     try:
-        await flow(forma, person)
+        await flow(scene, person)
         await forma.settled(timeout_s=60)
     except TimeoutError as error:
         raise AssertionError(f"point {number}: {error}; open: {await forma.open_work()}\n{forma.tails()}") from None
     kill_file(home, process).unlink(missing_ok=True)
     where = killed_file(home, process).read_text() if killed_file(home, process).exists() else ""
     await forma.assert_sound()
-    [credited] = await forma.rows(CREDITS, id=person.id)
-    assert (credited.lots, credited.payments) == (charges, charges), (number, where)
-    assert credited.stars == 5_000 - await person.stars(), (number, where)
-    for one in await person.subscriptions():
-        if one["state"] == "active":
-            await person.cancel_subscription(one["id"])
+    assert await forma.scalar(TAKEN, id=person.id) == charges, (number, where)
+    assert await forma.scalar(GIVEN, id=person.id) == given, (number, where)
+    apart = await auditor.of_telegram(forma.tg, forma.db) + await auditor.of_the_shop(scene.shop, forma.db)
+    assert apart == [], (number, where)
+    await leave(person)
     await forma.settled()
     return where
 
 
+async def leave(person: Person) -> None:
+    """Nobody is charged in the runs that follow."""
+    for one in await person.subscriptions():
+        if one["state"] == "active":
+            await person.cancel_subscription(one["id"])
+
+
 FLOWS = [
-    pytest.param(buy_pack, nothing, "bot", 1, id="a pack"),
-    pytest.param(buy_plan, nothing, "bot", 1, id="a subscription"),
-    pytest.param(renew, buy_plan, "bot", 2, id="a renewal"),
+    pytest.param(flows.buy_pack, flows.nothing, "bot", 1, 0, id="a pack"),
+    pytest.param(flows.buy_plan, flows.nothing, "bot", 1, 0, id="a subscription"),
+    pytest.param(flows.renew, flows.buy_plan, "bot", 2, 0, id="a renewal"),
 ]
-# The worker's schedules come once a minute: too slow for `make test`.
-SLOW_FLOWS = [*FLOWS, pytest.param(reminded, buy_plan, "worker", 1, id="a reminder")]
+# One of these in each `make test`.
+MORE_FLOWS = [
+    pytest.param(flows.refund_own, flows.buy_pack, "bot", 1, 0, id="a refund by the rule"),
+    pytest.param(flows.refund_by_operator, flows.buy_pack, "bot", 1, 0, id="a refund by the operator"),
+    pytest.param(flows.refund_by_provider, flows.buy_pack, "bot", 1, 0, id="a refund past Forma"),
+    pytest.param(flows.change_up, flows.buy_plan, "bot", 2, 0, id="a better plan"),
+    pytest.param(flows.change_down, flows.buy_plan, "bot", 1, 0, id="a cheaper plan"),
+    pytest.param(flows.reconcile, flows.pay_unheard, "bot", 1, 0, id="a reconciliation"),
+    pytest.param(flows.give, flows.nothing, "bot", 1, 0, id="a gift bought"),
+    pytest.param(flows.take_gift, flows.give_to_a_friend, "bot", 1, 0, id="a gift taken"),
+    pytest.param(flows.take_gift_back, flows.give, "bot", 1, 0, id="a gift withdrawn"),
+    pytest.param(flows.try_for_free, flows.nothing, "bot", 0, 1, id="a trial"),
+    pytest.param(flows.redeem_code, flows.code_is_made, "bot", 0, 1, id="a promo code"),
+    pytest.param(flows.pay_roubles, flows.nothing, "web", 1, 0, id="roubles on the page"),
+]
+# The worker's schedules come once a minute, and count among its points: too slow for `make test`.
+SLOW_FLOWS = [
+    pytest.param(flows.reminded, flows.buy_plan, "worker", 1, 0, id="a reminder"),
+    pytest.param(flows.pay_roubles, flows.nothing, "worker", 1, 0, id="roubles credited"),
+]
 
 
-@pytest.mark.parametrize(("flow", "before", "process", "charges"), FLOWS)
+@pytest.mark.parametrize(("flow", "before", "process", "charges", "given"), FLOWS)
 async def test_some_points(
-    forma: Stack, flow: Flow, before: Flow, process: str, charges: int, record_property: Callable[[str, object], None]
+    scene: Scene,
+    flow: Flow,
+    before: Flow,
+    process: str,
+    charges: int,
+    given: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    seed = int(os.environ.get("FORMA_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
-    record_property("seed", seed)
+    record_property("seed", seed := _seed())
     # Every flow passes at least so many points; which one it is shows in a failure.
     for number in random.Random(seed).sample(range(1, 9), SAMPLE):
-        assert await one_run(forma, flow, before, process, number, charges), f"seed {seed}: no point {number}"
+        assert await one_run(scene, flow, before, process, number, charges, given), f"seed {seed}: no point {number}"
+
+
+async def test_a_point_of_another_flow(scene: Scene, record_property: Callable[[str, object], None]) -> None:
+    record_property("seed", seed := _seed())
+    dice = random.Random(seed)
+    flow, before, process, charges, given = dice.choice(MORE_FLOWS).values
+    number = dice.randrange(1, 5)
+    assert await one_run(scene, flow, before, process, number, charges, given), f"seed {seed}: no point {number}"
+
+
+def _seed() -> int:
+    return int(os.environ.get("FORMA_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
 @pytest.mark.money
 @pytest.mark.timeout(ALL_TIMEOUT_S)
-@pytest.mark.parametrize(("flow", "before", "process", "charges"), SLOW_FLOWS)
-async def test_all_points(forma: Stack, flow: Flow, before: Flow, process: str, charges: int) -> None:
+@pytest.mark.parametrize(("flow", "before", "process", "charges", "given"), [*FLOWS, *MORE_FLOWS, *SLOW_FLOWS])
+async def test_all_points(scene: Scene, flow: Flow, before: Flow, process: str, charges: int, given: int) -> None:
     passed = []
     for number in range(1, POINTS_MAX):
-        where = await one_run(forma, flow, before, process, number, charges)
+        where = await one_run(scene, flow, before, process, number, charges, given)
         if not where:
             break
         passed.append(where)

@@ -1,187 +1,190 @@
-"""A crowd of subscribers who live day by day on the sandbox's clock, and an auditor who reads both sides' books.
+"""A crowd of persons who live day by day on one clock, with a Telegram and a shop that lose and double their words.
 
-What somebody does on a day is drawn from a seeded generator, and done through the chat as a person does it. The auditor
-trusts nobody: he reads what Telegram took, what Forma wrote down, and what is in each purse.
+What somebody does on a day is drawn from a seeded generator of that person and day, and done as a person does it: in
+the chat, on the operator's page, on the shop's (tests.support.deeds).
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
-import sqlalchemy as sa
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
 
-from tests.support import shop
-from tests.support.forma import Forma
-from tests.support.shop import RU
-from tests.support.telegram import ControlError, Person
+from app import reconcile_stars, rouble_payments
+from billing import promos
+from billing.promos import Terms
+from bot.budget import Budget, Limits
+from bot.sender import Sender
+from bot.star_list import StarList
+from kit import signals
+from tests.support import auditor
+from tests.support.auditor import Difference
+from tests.support.deeds import DEEDS, PURSE, Deed, refund_what_was_looked_at
+from tests.support.roubles import Market
+from tests.support.telegram import Group, Person
 
-PURSE = 2_000
-WAIT_S = 60.0
-AT_ONCE_MAX = 8
+AT_ONCE_MAX = 16
 QUIET_S = 300.0
+LOOK_EVERY_S = 0.02
+ADMIN_GROUP = -5000
+# An operator's refund is typed again no sooner than ten seconds after the payment was looked at.
+SECOND_LOOK_S = 15.0
+# Telegram's list is believed over a lost word once a charge is an hour old.
+SETTLED_H = 2.0
+SWEEPS_MAX = 200
 
-LEDGER = """
-    SELECT p.provider_payment_id AS charge, p.payer_id, p.amount, p.status, p.quarantine_reason, o.tokens,
-           coalesce(l.granted, 0) AS granted
-    FROM payments p
-    LEFT JOIN orders o ON o.id = p.order_id
-    LEFT JOIN (
-        SELECT payment_id, sum(granted) AS granted FROM lots WHERE kind <> 'restored' GROUP BY payment_id
-    ) l ON l.payment_id = p.id
-    WHERE p.provider = 'stars'
-"""
-CASH = """
-    SELECT coalesce(sum(e.amount), 0) FROM ledger_entries e JOIN accounts a ON a.id = e.account_id
-    WHERE a.code = 'stars'
-"""
 OPEN = """
     SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL)
          + (SELECT count(*) FROM outbox WHERE chat_id > 0 AND status IN ('pending', 'sending'))
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Two books that do not agree: on what, and what each says."""
-
-    what: str
-    forma: Any
-    telegram: Any
+# Payments that the sweep would ask about now: one batch of them does not make the next wait for a day.
+STALE = """
+    SELECT EXISTS (
+        SELECT FROM payments p JOIN yookassa_payments y ON y.payment_id = p.id
+        WHERE p.status IN ('sent', 'pending', 'unknown')
+          AND coalesce(y.asked_at, p.sent_at) < CAST(:now AS timestamptz) - interval '1 minute'
+    )
+"""
+# Promo codes that lie about: tokens, a percentage, days of a plan.
+CODES = {
+    "ЖИЗНЬ": Terms("tokens", tokens=50_000, days=30),
+    "СКИДКА": Terms("percent", percent=20),
+    "НЕДЕЛЯ": Terms("days", days=7, plan_id="lite", uses_max=50),
+}
+# Shares of what goes wrong: words of Telegram's that are lost, doubled, reordered; the same of the shop's, whose answer
+# to a charge that went through may also get lost.
+TELEGRAM_FAULTS = (
+    ("successful_payment", "lose", 0.03),
+    ("refunded_payment", "lose", 0.1),
+    ("subscription", "lose", 0.05),
+    ("getUpdates", "duplicate", 0.02),
+    ("getUpdates", "reorder", 0.02),
+    ("refundStarPayment", "http_500", 0.05),
+)
+SHOP_FAULTS: tuple[tuple[str, float, dict[str, Any]], ...] = (
+    ("drop", 0.1, {"event": "payment.*"}),
+    ("duplicate", 0.1, {"event": "payment.*"}),
+    ("reorder", 0.1, {"event": "payment.*"}),
+    ("delay_notification", 0.1, {"event": "payment.*", "delay_s": 3_000.0}),
+    ("http_500_after", 0.05, {"method": "POST", "path": "/v3/payments"}),
+    ("reset_after", 0.05, {"method": "POST", "path": "/v3/payments"}),
+    ("http_500", 0.03, {}),
+)
 
 
 class Crowd:
-    """The persons of one life. `dice` decides everything."""
+    """The persons of one life. The seed decides what each does on which day; `acts` counts what was done.
 
-    def __init__(self, forma: Forma, seed: int) -> None:
-        self.forma, self.dice = forma, random.Random(seed)
+    In which order it arrives is the machine's: persons act at once, as they do.
+    """
+
+    def __init__(self, market: Market, seed: int) -> None:
+        self.market, self.forma, self.seed = market, market.forma, seed
         self.persons: list[Person] = []
+        self.givers: list[Person] = []
+        self.acts: Counter[str] = Counter()
+        # Payments and amounts that the operator has looked at and means to refund today.
+        self.looked: list[tuple[int, int]] = []
+        self.room: tuple[Group, Person] | None = None
+        self._day = 0
         self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
-        self.acts: dict[str, int] = {}
 
     async def come(self, count: int) -> None:
-        """So many new persons start the bot."""
+        """So many new persons start the bot; the first time its operator's group and promo codes are made as well."""
+        if self.room is None:
+            await self._open()
+        dice = random.Random(f"{self.seed}:come:{len(self.persons)}")
 
-        async def one() -> None:
+        async def one(stars: int) -> None:
             async with self._at_once:
-                self.persons.append(await self.forma.person("ru", stars=self.dice.randrange(0, 2 * PURSE)))
+                self.persons.append(await self.forma.person("ru", stars=stars))
 
-        await asyncio.gather(*(one() for _ in range(count)))
+        await asyncio.gather(*(one(dice.randrange(0, 2 * PURSE)) for _ in range(count)))
+        self.persons.sort(key=lambda person: person.id)
+
+    async def _open(self) -> None:
+        operator = await self.forma.tg.person(first_name="Оператор", language_code="ru")
+        group = await self.forma.tg.group(
+            title="Операторская", id=ADMIN_GROUP, members=[operator], admins=[operator], bot="administrator"
+        )
+        self.room = (group, operator)
+        async with self.forma.app.db.transaction() as tx:
+            for code, terms in CODES.items():
+                await promos.create(tx, code=code, terms=terms, created_by=operator.id, now=self.forma.app.clock.now())
 
     async def day(self, share: float) -> None:
         """A share of the persons does something, then a day passes, with all that falls due in it."""
-        awake = [person for person in self.persons if self.dice.random() < share]
-        deeds = [(person, self.dice.choices(DEEDS, [weight for weight, _ in DEEDS])[0][1]) for person in awake]
-        await asyncio.gather(*(self._do(person, deed) for person, deed in deeds))
+        self._day += 1
+        drawn = random.Random(f"{self.seed}:{self._day}")
+        weights = [weight for weight, _ in DEEDS]
+        awake = [person for person in self.persons if drawn.random() < share]
+        deeds = drawn.choices([deed for _, deed in DEEDS], weights, k=len(awake))
+        await asyncio.gather(*(self._do(*one) for one in zip(awake, deeds, strict=True)))
         await self.quiet()
-        await self.forma.advance(days=1)
+        if self.looked:
+            await self.pass_time(seconds=SECOND_LOOK_S)
+            await refund_what_was_looked_at(self)
+            await self.quiet()
+        await self.pass_time(days=1)
         await self.quiet()
 
-    async def _do(self, person: Person, deed: "Deed") -> None:
+    async def _do(self, person: Person, deed: Deed) -> None:
         async with self._at_once:
-            self.acts[deed.__name__] = self.acts.get(deed.__name__, 0) + 1
-            await deed(self, person)
+            self.acts[deed.__name__] += 1
+            await deed(self, person, random.Random(f"{self.seed}:{self._day}:{self.persons.index(person)}"))
 
     async def quiet(self) -> None:
         """Wait until all that came is handled, and all that was to be said is said."""
+        pending = self.market.telegram.world.state.pending
         async with asyncio.timeout(QUIET_S):
-            while (await self.forma.tg.state())["pending_updates"] or await self.forma.scalar(OPEN):
-                await asyncio.sleep(0.05)
+            while pending or await self.forma.scalar(OPEN):
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def pass_time(self, **by: float) -> None:
+        """Move the one clock, and let the schedules that take and give money do their part."""
+        await self.forma.advance(**by)
+        await self.market.shop.control("POST", "clock", {"offset_s": self.forma.app.clock.offset.total_seconds()})
+        await rouble_payments.sweep(self.forma.app)
+
+    async def trouble(self) -> None:
+        """Let words get lost and doubled from now on."""
+        number = 0
+        for method, kind, share in TELEGRAM_FAULTS:
+            await self.forma.tg.fault(method, kind, probability=share, seed=self.seed * 1_000 + (number := number + 1))
+        for kind, share, rule in SHOP_FAULTS:
+            seed = self.seed * 1_000 + (number := number + 1)
+            await self.market.shop.fault(kind, probability=share, seed=seed, **rule)
+
+    async def calm(self) -> None:
+        """End the faults, and find what got lost as the schedules do: by asking, and by both providers' lists."""
+        await self.forma.tg.clear_faults()
+        await self.market.shop.clear_faults()
+        await self.pass_time(hours=SETTLED_H)
+        await self.quiet()
+        async with _hand(self.market) as sender:
+            await StarList(self.forma.app, sender).read()
+        await reconcile_stars.run(self.forma.app, cause="command")
+        await signals.send(self.forma.app.redis, signals.OUTBOX)
+        for _ in range(SWEEPS_MAX):
+            if not await self.forma.scalar(STALE, now=self.forma.app.clock.now()):
+                break
+            await rouble_payments.sweep(self.forma.app)
+        await self.quiet()
 
     async def audit(self) -> list[Difference]:
-        """Compare Telegram's books with ours, charge by charge, Star by Star, token by token."""
-        state = await self.forma.tg.state()
-        theirs = {payment["charge_id"]: payment for payment in state["payments"]}
-        async with self.forma.app.db.read() as connection:
-            ours = {row.charge: row for row in await connection.execute(sa.text(LEDGER))}
-        found = [Difference(f"charge {charge}", "never heard of", theirs[charge]) for charge in theirs.keys() - ours]
-        found += [Difference(f"charge {charge}", ours[charge], "never taken") for charge in ours.keys() - theirs]
-        for charge in ours.keys() & theirs:
-            mine, other = ours[charge], theirs[charge]
-            if (mine.payer_id, mine.amount) != (other["person_id"], other["amount"]):
-                found.append(Difference(f"charge {charge}", (mine.payer_id, mine.amount), other))
-            if (mine.status == "refunded") != bool(other["refunded"]):
-                found.append(Difference(f"refund of {charge}", mine.status, other["refunded"]))
-            if mine.quarantine_reason is None and mine.granted != mine.tokens:
-                found.append(Difference(f"tokens of {charge}", mine.granted, mine.tokens))
-        cash, purse = await self.forma.scalar(CASH), state["bot"]["stars"]
-        return found + ([Difference("all Stars", cash, purse)] if cash != purse else [])
+        """What the three books disagree on."""
+        db = self.forma.app.db
+        return await auditor.of_telegram(self.forma.tg, db) + await auditor.of_the_shop(self.market.shop, db)
 
 
-Deed = Callable[[Crowd, Person], Awaitable[None]]
-
-
-async def subscribe(crowd: Crowd, person: Person) -> None:
-    """Buy a plan, whichever; whoever has one is told so, and whoever has not enough is not charged."""
-    button = crowd.dice.choice([RU.lite, RU.forma, RU.max])
-    sheet = await _sheet(person, button)
-    if sheet:
-        await person.pay(sheet)
-
-
-async def buy_pack(crowd: Crowd, person: Person) -> None:
-    sheet = await _sheet(person, RU.pack)
-    if sheet:
-        await person.pay(sheet)
-
-
-async def _sheet(person: Person, button: str) -> str | None:
-    """The link that pays, None where the product cannot be bought by this person now."""
-    offer = await shop.offer(person, RU)
-    if not any(button in label.replace("\u00a0", " ") for label in offer.labels):
-        return None
-    pressed = await person.press(offer, button)
-    toast = await person.toast(pressed, timeout_s=WAIT_S)
-    if toast["text"]:
-        return None
-    seen = await person.wait_for(lambda seen: any(b.get("url") for b in seen.buttons), timeout_s=WAIT_S)
-    return shop.url_of(seen)
-
-
-async def cancel(crowd: Crowd, person: Person) -> None:
-    """In Telegram's own settings."""
-    await _in_settings(person, "active", person.cancel_subscription)
-
-
-async def resume(crowd: Crowd, person: Person) -> None:
-    await _in_settings(person, "canceled", person.resume_subscription)
-
-
-async def _in_settings(person: Person, state: str, act: Callable[[str], Awaitable[Any]]) -> None:
-    for one in await person.subscriptions():
-        if one["state"] == state:
-            try:
-                await act(one["id"])
-            except ControlError:  # what the bot has cancelled cannot be resumed here
-                continue
-            return
-
-
-async def spend_the_purse(crowd: Crowd, person: Person) -> None:
-    """The next charge fails."""
-    await person.change(stars=0)
-
-
-async def fill_the_purse(crowd: Crowd, person: Person) -> None:
-    await person.change(stars=PURSE)
-
-
-async def ask(crowd: Crowd, person: Person) -> None:
-    """A question, which costs tokens; a person may be out of them."""
-    await person.send("[[tokens: 20]] Сколько белка мне нужно?")
-    await person.wait_for(lambda seen: seen.text, timeout_s=WAIT_S)
-
-
-async def ask_the_money_back(crowd: Crowd, person: Person) -> None:
-    """The operator refunds a payment by hand, past Forma."""
-    taken = [p for p in (await crowd.forma.tg.state())["payments"] if p["person_id"] == person.id and not p["refunded"]]
-    if taken:
-        charge = crowd.dice.choice(taken)["charge_id"]
-        await shop.as_bot(crowd.forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=charge)
-
-
-DEEDS: Sequence[tuple[int, Deed]] = (
-    (30, subscribe), (10, buy_pack), (8, cancel), (4, resume), (6, spend_the_purse), (14, fill_the_purse), (25, ask),
-    (3, ask_the_money_back),
-)  # fmt: skip
+@contextlib.asynccontextmanager
+async def _hand(market: Market) -> AsyncIterator[Sender]:
+    """Another bot process's way to Telegram: the schedule reads the list once a night, and a test cannot wait."""
+    session = AiohttpSession(api=TelegramAPIServer.from_base(market.forma.tg.base_url))
+    yield Sender(Bot(market.forma.tg.token, session=session), Budget(market.forma.app.redis, Limits()))
+    await session.close()

@@ -80,6 +80,7 @@ class Market:
     server: Running
     shop: SandboxShop
     browser: Browser
+    telegram: sandbox.telegram.server.Running
 
     @property
     def notifications_url(self) -> str:
@@ -153,7 +154,7 @@ async def market(
             SandboxShop(shop.base_url) as driver,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
         ):
-            made = Market(forma, shop, driver, Browser(session))
+            made = Market(forma, shop, driver, Browser(session), tg)
             await driver.settings(notification_url=made.notifications_url)
             assert forma.app.yookassa is not None
             forma.app.yookassa._call_s = CALL_S

@@ -8,6 +8,7 @@ import aiohttp
 
 from billing import months
 from tests.support.forma import Forma
+from tests.support.stack import Stack
 from tests.support.telegram import Person, Seen
 
 WAIT_S = 30.0
@@ -143,7 +144,7 @@ async def settled(forma: Forma) -> None:
     await forma.quiet_until(sql)
 
 
-async def as_bot(forma: Forma, method: str, **body: Any) -> Any:
+async def as_bot(forma: Forma | Stack, method: str, **body: Any) -> Any:
     """A call of the Bot API with the bot's own token, as its owner may make one by hand."""
     url = f"{forma.tg.base_url}/bot{forma.tg.token}/{method}"
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:

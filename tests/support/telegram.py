@@ -202,10 +202,13 @@ class SandboxTelegram:
         since = kwargs.pop("since", 0)
 
         def found() -> Json | None:
-            for event in self.events:
-                if event["type"] == kind and event["seq"] > since and (match is None or match(event)):
-                    return event
-            return None
+            first: Json | None = None
+            for event in reversed(self.events):
+                if event["seq"] <= since:
+                    break
+                if event["type"] == kind and (match is None or match(event)):
+                    first = event
+            return first
 
         event: Json = await self.until(found, what=f"event {kind}", **kwargs)
         return event
@@ -348,8 +351,10 @@ class Person:
 
     async def toast(self, pressed: Json, timeout_s: float = WAIT_S) -> Json:
         """The bot's answer to a press: `text`, `show_alert`, `url`."""
-        query_id = pressed["query_id"]
-        return await self.tg.wait_event("callback_answer", lambda e: e["query_id"] == query_id, timeout_s=timeout_s)
+        query_id, since = pressed["query_id"], pressed["_seq"]
+        return await self.tg.wait_event(
+            "callback_answer", lambda e: e["query_id"] == query_id, timeout_s=timeout_s, since=since
+        )
 
     async def stop(self, draft_id: int | None = None) -> int:
         return int((await self.act("stop", {} if draft_id is None else {"draft_id": draft_id}))["draft_id"])
