@@ -181,14 +181,15 @@ async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
 async def history(connection: AsyncConnection, *, dialog_id: int, turn_id: int) -> list[Message]:
     """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
 
-    Messages of failed turns and of turns that a redo replaced are left out; so are those that still wait.
+    Messages of failed turns and of turns that a redo replaced are left out; so are those that still wait. What joined
+    one turn stands in the order in which it was written, which need not be that in which it came.
     """
     rows = await connection.execute(
         sa.text(
             """
             SELECT m.role, m.text FROM messages m JOIN turns t ON t.id = m.turn_id
             WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn) AND m.turn_id <= :turn
-            ORDER BY m.turn_id DESC, m.id DESC LIMIT :most
+            ORDER BY m.turn_id DESC, m.role = 'assistant' DESC, m.message_id DESC, m.id DESC LIMIT :most
             """
         ),
         {"dialog": dialog_id, "turn": turn_id, "most": HISTORY_MESSAGES_MAX},

@@ -1,6 +1,7 @@
 """Webhook mode: Telegram posts updates to the web process, which stores them; the bot process answers."""
 
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -95,6 +96,21 @@ async def test_an_update_that_is_posted_twice_or_late_is_answered_once(forma: Fo
     assert "два" in " ".join(told)
     asked = "SELECT count(*) FROM messages WHERE chat_id = :id AND role = 'user'"
     assert await forma.scalar(asked, id=person.id) == 2
+
+
+async def test_parts_of_a_text_that_come_in_the_wrong_order_are_read_in_the_right_one(forma: Forma) -> None:
+    person = await forma.person("ru")
+    chat = {"id": person.id, "type": "private", "first_name": "Тест"}
+    sender = {"id": person.id, "is_bot": False, "first_name": "Тест", "language_code": "ru"}
+    for number, text in ((2, "вторая " * 520), (1, "первая " * 540)):
+        message = {"message_id": 1_000 + number, "date": int(time.time()), "chat": chat, "from": sender, "text": text}
+        assert await post(forma, {"update_id": 900_000_000 + number, "message": message}, SECRET) == 200
+    await forma.quiet_until("SELECT count(*) = 2 FROM messages WHERE chat_id = :id AND role = 'user'", id=person.id)
+    await forma.quiet(person)
+    asked = (await forma.llm.requests())[-1]["body"]["messages"]
+    words = " ".join(str(message["content"]) for message in asked if message["role"] == "user").split()
+    assert (words.count("первая"), words.index("вторая")) == (540, 540)
+    assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 1
 
 
 async def test_updates_wait_for_a_web_process_that_is_away(forma: Forma) -> None:
