@@ -1,230 +1,18 @@
-"""What the ledger should do, said plainly in Python: wallets of lots, holds, subscriptions of periods, refunds.
+"""What the ledger should do, said plainly in Python: orders, payments, refunds, gifts; wallets and access beside them.
 
 No SQL and no locks, one thing at a time; tests compare it with the database after every step.
 """
 
+import itertools
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-GRACE = timedelta(days=3)
-MONTH = timedelta(days=30)
-NEVER = datetime.max.replace(tzinfo=UTC)
-ENDED = ("expired", "revoked")
+from tests.support.access_model import MONTH, Month, Period, Product, Subscription, later
+from tests.support.wallet_model import Refund, Wallet
 
-
-@dataclass(frozen=True)
-class Product:
-    """What is sold, or the free plan."""
-
-    id: str
-    kind: str
-    stars: int = 0
-    tokens: int = 0
-    tokens_days: int = 0
-    roll_over: bool = False
-    daily: int = 0
-    welcome: int = 0
-    welcome_days: int = 0
-    weight: int = 1
-
-
-@dataclass
-class Lot:
-    number: int
-    kind: str
-    granted: int
-    remaining: int
-    expires: datetime | None
-    charge: str | None = None
-    refund: "Refund | None" = None
-    expires_before: datetime | None = None
-
-    @property
-    def order(self) -> tuple[datetime, int]:
-        return self.expires or NEVER, self.number
-
-
-@dataclass
-class Refund:
-    charge: str
-    status: str = "intent"
-    bought: int = 0
-    taken: int = 0
-    forgiven: int = 0
-
-
-@dataclass
-class Wallet:
-    """One person's tokens."""
-
-    lots: list[Lot] = field(default_factory=list)
-    holds: dict[int, int] = field(default_factory=dict)
-    resolved: dict[int, str] = field(default_factory=dict)
-    references: set[str] = field(default_factory=set)
-    allowance_on: object = None
-    welcomed: bool = False
-    _numbers: int = 0
-
-    @property
-    def posted(self) -> int:
-        return sum(lot.remaining for lot in self.lots)
-
-    @property
-    def reserved(self) -> int:
-        return sum(self.holds.values())
-
-    @property
-    def free(self) -> int:
-        return self.posted - self.reserved
-
-    def live(self) -> list[Lot]:
-        return sorted((lot for lot in self.lots if lot.remaining), key=lambda lot: lot.order)
-
-    def add(self, kind: str, tokens: int, expires: datetime | None, charge: str | None = None) -> None:
-        self._numbers += 1
-        self.lots.append(Lot(self._numbers, kind, tokens, tokens, expires, charge))
-
-    def expire(self, now: datetime) -> None:
-        for lot in self.live():
-            if (lot.expires or NEVER) > now:
-                return
-            part = min(lot.remaining, self.free)
-            lot.remaining -= part
-            if lot.refund:
-                lot.refund.taken += part
-
-    def place(self, turn: int, least: int, most: int, now: datetime) -> int | None:
-        """The tokens held; None where there are not enough."""
-        self.expire(now)
-        held = min(self.free, most)
-        if held < least:
-            return None
-        self.holds[turn] = held
-        return held
-
-    def settle(self, turn: int, used: int, courtesy_max: int, now: datetime) -> tuple[int, int]:
-        """(charged, courtesy)."""
-        free = self.free
-        held = self.holds.pop(turn)
-        self.resolved[turn] = "settled"
-        extra = min(max(used - held, 0), free)
-        charged = min(used, held) + extra
-        courtesy = min(max(used - held, 0) - extra, courtesy_max)
-        due = charged
-        for lot in self.live():
-            part = min(lot.remaining, due)
-            lot.remaining -= part
-            due -= part
-            if lot.refund:
-                lot.refund.forgiven += part
-        assert due == 0
-        self.expire(now)
-        return charged, courtesy
-
-    def release(self, turn: int, now: datetime) -> None:
-        del self.holds[turn]
-        self.resolved[turn] = "released"
-        self.expire(now)
-
-    def take_back(self, refund: Refund, now: datetime) -> None:
-        bought = [lot for lot in self.lots if lot.charge == refund.charge]
-        if not bought:
-            return
-        for lot in bought:
-            refund.bought += lot.granted if lot.kind != "restored" else 0
-            refund.forgiven -= lot.remaining
-            lot.refund, lot.expires_before = refund, lot.expires
-            lot.expires = min(lot.expires or NEVER, now)
-        refund.forgiven += refund.bought
-        self.expire(now)
-
-    def give_back(self, refund: Refund, now: datetime) -> None:
-        mine = [lot for lot in self.lots if lot.refund is refund]
-        for lot in mine:
-            lot.refund, lot.expires = None, lot.expires_before
-        if mine and refund.taken and (mine[0].expires or NEVER) > now:
-            self.add("restored", refund.taken, mine[0].expires, refund.charge)
-
-
-@dataclass
-class Period:
-    kind: str
-    starts: datetime
-    ends: datetime
-    charge: str | None = None
-
-
-@dataclass
-class Subscription:
-    product: Product
-    payload: str
-    status: str = "incomplete"
-    periods: list[Period] = field(default_factory=list)
-    first_charge: str | None = None
-
-    @property
-    def until(self) -> datetime | None:
-        return max((period.ends for period in self.periods), default=None)
-
-    @property
-    def alive(self) -> bool:
-        return self.status not in ENDED
-
-    def covers(self, now: datetime) -> bool:
-        return any(period.starts <= now < period.ends for period in self.periods)
-
-    def add(self, charge: str, ends: datetime, now: datetime, *, first: bool) -> bool:
-        starts = min(now, ends - MONTH) if first else ends - MONTH
-        bought = [p for p in self.periods if p.kind == "paid" and p.ends > starts and p.starts < ends]
-        starts = max([starts, *(period.ends for period in bought)])
-        if starts >= ends:
-            return False
-        until = self.until
-        for grace in [p for p in self.periods if p.kind == "grace" and p.ends > starts and p.starts < ends]:
-            if grace.starts >= starts:
-                self.periods.remove(grace)
-            else:
-                grace.ends = starts
-        self.periods.append(Period("paid", starts, ends, charge))
-        if until is None or ends > until:
-            self.status = "active"
-        return True
-
-    def fall_due(self) -> None:
-        until = self.until
-        assert until is not None
-        self.periods.append(Period("grace", until, until + GRACE))
-        self.status = "past_due"
-
-    def sweep(self, now: datetime) -> None:
-        if self.alive and self.until and self.until <= now:
-            if self.status == "active":
-                self.fall_due()
-            if self.until <= now:
-                self.status = "expired"
-
-    def end_grace(self, now: datetime) -> None:
-        if self.status == "past_due":
-            self._cut(now, [p for p in self.periods if p.kind == "grace"])
-            if self.until and self.until <= now:
-                self.status = "expired"
-
-    def revoke(self, charge: str, now: datetime) -> None:
-        period = next((p for p in self.periods if p.charge == charge), None)
-        if period is None:
-            return
-        covered = any(p.kind == "paid" and p is not period and p.ends > now for p in self.periods)
-        self._cut(now, [period] if covered else self.periods)
-        if self.alive and not covered:
-            self.status = "revoked"
-
-    def _cut(self, now: datetime, periods: list[Period]) -> None:
-        for period in list(periods):
-            if period.starts >= now:
-                self.periods.remove(period)
-            else:
-                period.ends = min(period.ends, now)
+RESOLVABLE = ("unknown_payload", "wrong_price", "wrong_kind")
+GIFT_LIFE = timedelta(days=365)
 
 
 @dataclass
@@ -233,12 +21,32 @@ class Order:
     product: Product
     payload: str
     expires: datetime
+    amount: int
+    currency: str = "XTR"
+    gift: bool = False
+    replaces: Subscription | None = None
     status: str = "open"
+
+    @property
+    def kind(self) -> str:
+        """A month renews by Telegram's hand alone, and never as a gift."""
+        once = self.gift or self.currency == "RUB"
+        return "once" if once and self.product.kind == "subscription" else self.product.kind
+
+
+@dataclass
+class Gift:
+    order: Order
+    charge: str
+    code: str
+    expires: datetime
+    status: str = "open"
+    receiver: int | None = None
 
 
 @dataclass(frozen=True)
 class Charge:
-    """A payment as Telegram reports it."""
+    """A payment as its provider reports it; `amount` in Stars or kopecks."""
 
     id: str
     payload: str
@@ -247,12 +55,17 @@ class Charge:
     recurring: bool = False
     first: bool = False
     expires: datetime | None = None
+    currency: str = "XTR"
 
 
 @dataclass
 class Payment:
+    """`order`: what it paid for, also what it was credited as once its quarantine was resolved."""
+
     charge: Charge
-    credited: bool
+    order: Order | None
+    reason: str = ""
+    resolved: bool = False
     status: str = "succeeded"
 
 
@@ -267,16 +80,18 @@ class Books:
         self.subscriptions: list[Subscription] = []
         self.payments: dict[str, Payment] = {}
         self.refunds: list[Refund] = []
+        self.gifts: dict[str, Gift] = {}  # by charge
+        self.days: list[tuple[int, Product, int]] = []  # given, and waiting: whose, of what, how many
 
     def copy(self) -> "Books":
         return deepcopy(self)
 
     def of(self, person: int) -> list[Subscription]:
-        return [one for one in self.subscriptions if self.orders[one.payload].person == person]
+        return [one for one in self.subscriptions if one.person == person]
 
     def plan(self, person: int, now: datetime) -> Product:
-        covering = [one.product for one in self.of(person) if one.covers(now)]
-        return max(covering, key=lambda product: product.weight, default=self.free)
+        covering = [(until, one.product) for one in self.of(person) if (until := one.covers_until(now))]
+        return max(covering, key=lambda one: (one[1].weight, one[0]), default=(now, self.free))[1]
 
     def renewing(self, person: int) -> Subscription | None:
         return next((one for one in self.of(person) if one.status == "active"), None)
@@ -297,23 +112,26 @@ class Books:
         self.wallets[person].expire(now)
 
     def refusal(self, charge: Charge) -> str | None:
-        """Why a charge cannot be credited; for subscriptions what is there decides as well."""
+        """Why a charge in Stars cannot be credited; for subscriptions what is there decides as well."""
         order = self.orders.get(charge.payload)
         if order is None:
             return "unknown_payload"
         if order.person != charge.payer:
             return "wrong_payer"
-        if order.product.stars != charge.amount:
+        if (order.amount, order.currency) != (charge.amount, "XTR"):
             return "wrong_price"
-        if (order.product.kind == "subscription") != charge.recurring:
+        if (order.kind == "subscription") != charge.recurring:
             return "wrong_kind"
         if not charge.recurring:
             return None
         same = [one for one in self.subscriptions if one.payload == charge.payload]
         alive = next((one for one in same if one.alive), None)
         if alive:
-            return "second_subscription" if charge.first and alive.first_charge else None
-        if self.renewing(order.person):
+            if charge.first:
+                return "second_subscription" if alive.first_charge else None
+            replaced = any(one.replaces is alive and one.status == "paid" for one in self.orders.values())
+            return "second_subscription" if replaced and alive.status != "active" else None
+        if (other := self.renewing(order.person)) and other is not order.replaces:
             return "second_subscription"
         if same and same[-1].status == "revoked" and not charge.first:
             return "subscription_revoked"
@@ -326,26 +144,104 @@ class Books:
         reason = self.refusal(charge)
         if reason is None and charge.recurring:
             reason = self._extend(charge, now)
-        self.payments[charge.id] = Payment(charge, credited=reason is None)
+        order = self.orders.get(charge.payload)
+        self.payments[charge.id] = Payment(charge, order, reason or "")
         if reason:
             return reason
-        order = self.orders[charge.payload]
-        order.status, product = "paid", order.product
+        assert order
         if charge.recurring:
             assert charge.expires
-            until = charge.expires + MONTH if product.roll_over else charge.expires
-            self.wallets[order.person].add("plan", product.tokens, until, charge.id)
+            order.status = "paid"
+            until = charge.expires + MONTH if order.product.roll_over else charge.expires
+            self.wallets[order.person].buy("plan", order.product.tokens, until, charge.id)
+        else:
+            self.one_off(charge.id, order, now)
+        return "credited"
+
+    def one_off(self, charge: str, order: Order, now: datetime) -> None:
+        """A pack, months that do not renew, or a gift of either."""
+        order.status, product = "paid", order.product
+        if order.gift:
+            self.gifts[charge] = Gift(order, charge, "", now + GIFT_LIFE)
+        elif order.kind == "once":
+            self._months(order.person, order.payload, product, charge, now, behind=product.weight)
         else:
             until = now + timedelta(days=product.tokens_days)
-            self.wallets[order.person].add("pack", product.tokens, until, charge.id)
-        return "credited"
+            self.wallets[order.person].buy("pack", product.tokens, until, charge)
+
+    def _months(self, person: int, payload: str, product: Product, charge: str, now: datetime, *, behind: int) -> None:
+        """Paid time begins where what is as good ends (`behind`: the least weight that counts)."""
+        has = [
+            period.ends for one in self.of(person) if one.product.weight >= behind
+            for period in one.periods if period.kind != "grace"
+        ]  # fmt: skip
+        begins = max([now, *has])
+        alive = next((one for one in self.of(person) if payload and one.payload == payload and one.alive), None)
+        if alive is None:
+            alive = Subscription(product, payload, person, "cancel_scheduled")
+            self.subscriptions.append(alive)
+        bounds = [later(begins, number) for number in range(product.months + 1)]
+        alive.periods.append(Period("paid", begins, bounds[-1], charge))
+        for starts, ends in itertools.pairwise(bounds):
+            alive.months.append(Month(starts, ends, charge, product.tokens))
+        self.grant_due(alive, now)
+
+    def grant_due(self, one: Subscription, now: datetime) -> None:
+        """The tokens of months that have begun, with the life of the month that runs now."""
+        due = [
+            month for month in one.months
+            if month.status == "due" and month.starts <= now and self.payments_kept(month.charge)
+        ]  # fmt: skip
+        running = [m.ends for m in one.months if m.status != "void" and m.starts <= now < m.ends]
+        for month in due:
+            month.status = "granted" if running else "missed"
+            if running:
+                until = max(running) + (MONTH if one.product.roll_over else timedelta())
+                self.wallets[one.person].add("plan" if one.payload else "gift", month.tokens, until, month.charge)
+
+    def payments_kept(self, charge: str) -> bool:
+        """Whether a payment's money is ours: not once a refund was asked for."""
+        payment = self.payments.get(charge)
+        return payment is None or (payment.status == "succeeded" and self.open_refund(charge) is None)
+
+    def house(self, person: int, product: Product, kind: str, days: int, tokens: int, now: datetime) -> None:
+        """Access that nobody pays for, with tokens that lapse with it."""
+        until = now + timedelta(days=days)
+        status = "trialing" if kind == "trial" else "cancel_scheduled"
+        period = Period("trial" if kind == "trial" else "granted", now, until)
+        self.subscriptions.append(Subscription(product, "", person, status, [period]))
+        self.wallets[person].add(kind, tokens, until)
+
+    def give_days(self, now: datetime, *, latest: bool = False) -> None:
+        """Days given (the `latest` alone, or all) begin where no plan as good is left."""
+        for given in self.days[-1:] if latest else list(self.days):
+            person, product, days = given
+            if not any(one.alive and one.product.weight >= product.weight for one in self.of(person)):
+                self.days.remove(given)
+                self.house(person, product, "promo", days, -(-product.tokens * days // 30), now)
+
+    def redeem(self, gift: Gift, person: int, now: datetime) -> str:
+        """redeemed, repeated, or why not."""
+        if gift.receiver is not None:
+            return "repeated" if gift.receiver == person else "GiftTaken"
+        if gift.status == "withdrawn" or self.payments[gift.charge].status != "succeeded":
+            return "GiftWithdrawn"
+        if gift.status == "expired" or gift.expires <= now:
+            return "GiftExpired"
+        gift.status, gift.receiver, product = "redeemed", person, gift.order.product
+        if gift.order.kind == "pack":
+            self.wallets[person].add("gift", product.tokens, now + timedelta(days=product.tokens_days), gift.charge)
+        else:
+            self._months(person, "", product, gift.charge, now, behind=0)
+        return "redeemed"
 
     def _extend(self, charge: Charge, now: datetime) -> str | None:
         same = [one for one in self.subscriptions if one.payload == charge.payload]
         alive = next((one for one in same if one.alive), None)
         begins = alive is None
+        order = self.orders[charge.payload]
         if alive is None:
-            alive = Subscription(self.orders[charge.payload].product, charge.payload)
+            alive = Subscription(order.product, charge.payload, order.person)
             self.subscriptions.append(alive)
         assert charge.expires
         if not alive.add(charge.id, charge.expires, now, first=charge.first):
@@ -354,42 +250,80 @@ class Books:
         if alive.first_charge is None:
             alive.first_charge = charge.id if charge.first else ended[-1].first_charge if ended else None
         if begins:
+            if order.replaces and order.replaces.status == "active":
+                order.replaces.status = "cancel_scheduled"
             for other in self.of(charge.payer):
                 other.end_grace(now)
         return None
 
+    def resolve(self, charge: str, order: Order, now: datetime) -> None:
+        """Credit what stands in quarantine as the order that it should have had."""
+        for other in self.orders.values():
+            if (other.person, other.product, other.status) == (order.person, order.product, "open"):
+                other.status = "canceled"
+        payment = self.payments[charge]
+        payment.order, payment.resolved = order, True
+        self.orders[order.payload] = order
+        if order.kind != "subscription":
+            self.one_off(charge, order, now)
+            return
+        order.status, product = "paid", order.product
+        period = Period("paid", now, now + MONTH, charge)
+        self.subscriptions.append(Subscription(product, order.payload, order.person, "cancel_scheduled", [period]))
+        until = now + (2 * MONTH if product.roll_over else MONTH)
+        self.wallets[order.person].buy("plan", product.tokens, until, charge)
+
     def open_refund(self, charge: str) -> Refund | None:
         return next((r for r in self.refunds if r.charge == charge and r.status == "intent"), None)
 
-    def refund(self, charge: str, now: datetime) -> None:
+    def _owner(self, charge: str) -> Wallet | None:
+        gift, order = self.gifts.get(charge), self.payments[charge].order
+        if gift and gift.receiver:
+            return self.wallets[gift.receiver]
+        return self.wallets[order.person] if order else None
+
+    def refund(self, charge: str, now: datetime, kind: str = "refund") -> None:
         if self.open_refund(charge) is None:
-            refund = Refund(charge)
+            refund = Refund(charge, kind=kind)
             self.refunds.append(refund)
-            order = self.orders.get(self.payments[charge].charge.payload)
-            if order:
-                self.wallets[order.person].take_back(refund, now)
+            gift = self.gifts.get(charge)
+            if gift and gift.status in ("open", "expired"):
+                gift.status = "withdrawn"
+            if wallet := self._owner(charge):
+                wallet.take_back(refund, now)
 
     def confirm(self, charge: str, now: datetime) -> None:
         refund = self.open_refund(charge)
         if refund:
             refund.status = "succeeded"
-            self.payments[charge].status = "refunded"
+            self.payments[charge].status = "refunded" if refund.kind == "refund" else "charged_back"
+            self.payments[charge].resolved = True
             for one in self.subscriptions:
+                for month in one.months:
+                    if (month.charge, month.status) == (charge, "due"):
+                        month.status = "void"
                 one.revoke(charge, now)
 
     def refuse(self, charge: str, now: datetime) -> None:
         refund = self.open_refund(charge)
         if refund:
             refund.status = "canceled"
-            order = self.orders.get(self.payments[charge].charge.payload)
-            if order:
-                self.wallets[order.person].give_back(refund, now)
+            gift = self.gifts.get(charge)
+            if gift and gift.status == "withdrawn":
+                gift.status = "open"
+            if wallet := self._owner(charge):
+                wallet.give_back(refund, now)
+
+    def charge_back(self, charge: str, now: datetime) -> None:
+        if self.payments[charge].status == "succeeded":
+            self.refund(charge, now, "chargeback")
+            self.confirm(charge, now)
 
     def report_refund(self, charge: Charge, now: datetime) -> None:
         """Telegram says it refunded; perhaps before it said that it was paid."""
         if charge.id not in self.payments:
-            self.payments[charge.id] = Payment(charge, credited=False)
-        if self.payments[charge.id].status != "refunded":
+            self.payments[charge.id] = Payment(charge, self.orders.get(charge.payload), "refunded_first")
+        if self.payments[charge.id].status == "succeeded":
             self.refund(charge.id, now)
             self.confirm(charge.id, now)
 
@@ -408,6 +342,12 @@ class Books:
     def sweep(self, now: datetime) -> None:
         for one in self.subscriptions:
             one.sweep(now)
+        for one in self.subscriptions:
+            self.grant_due(one, now)
+        self.give_days(now)
+        for gift in self.gifts.values():
+            if gift.status == "open" and gift.expires <= now:
+                gift.status = "expired"
         for wallet in self.wallets.values():
             if wallet.posted > wallet.reserved:
                 wallet.expire(now)
