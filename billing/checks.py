@@ -175,8 +175,10 @@ CHECKS: Final = (
         WHERE {payer}
         GROUP BY p.id, o.id, v.id, g.id
         HAVING count(m.number) <> CASE
-                WHEN p.quarantine_reason IS NOT NULL OR p.status NOT IN
-                    ('succeeded', 'partially_refunded', 'refunded', 'charged_back') THEN 0
+                WHEN NOT EXISTS (
+                    SELECT FROM ledger_tx c
+                    WHERE c.kind = 'purchase' AND c.ref_type = 'payment' AND c.ref_id = p.id::text
+                ) THEN 0 -- not paid, or in quarantine; what left that by a credit has its months
                 WHEN o.gift AND g.receiver_id IS NULL THEN 0 ELSE v.period_months
             END
             OR bool_or(m.tokens <> o.tokens)

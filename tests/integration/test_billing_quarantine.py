@@ -9,7 +9,7 @@ from billing import history, quarantine
 from billing.quarantine import NotInQuarantine, OnlyRefundable, ProductUnknown, Resolved
 from billing.refunds import NotRefundable
 from kit.db import Database
-from tests.support.books import MONTH, Books
+from tests.support.books import MONTH, PLANS, YEAR, Books
 
 MONEY = "SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE account_id = :id"
 CASH, EARNED, UNCLEAR = 10, 11, 12
@@ -18,7 +18,7 @@ CASH, EARNED, UNCLEAR = 10, 11, 12
 @pytest.fixture(scope="module")
 async def books(database: Database) -> Books:
     made = Books(database)
-    await made.open()
+    await made.open(PLANS + YEAR)
     return made
 
 
@@ -87,6 +87,16 @@ async def test_a_plan_runs_a_period_from_now_and_its_renewal_is_named_by_its_fir
     assert (held.entitlement.plan_id, held.status, held.until) == ("top", "cancel_scheduled", books.now + MONTH)
     await books.refund(first.payment_id)
     assert (await books.balance(person)).entitlement.plan_id == "top"
+
+
+async def test_a_year_that_is_credited_has_its_months(books: Books) -> None:
+    person = await books.person()
+    payment = (await books.pay(await books.order(person, "year"), amount=2_900)).payment_id
+    await resolve(books, payment)
+    months = "SELECT count(*) FROM subscription_months WHERE payment_id = :id"
+    assert await books.scalar(months, id=payment) == 12
+    assert await books.violations() == []
+    await books.refund(payment)
 
 
 async def test_what_leaves_no_choice_is_refused(books: Books) -> None:

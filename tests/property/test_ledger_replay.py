@@ -74,7 +74,7 @@ def test_replaying_the_reports_in_any_order_changes_no_balance(database_url: str
         books = Books(db)
         runner.run(books.open())
 
-        @settings(max_examples=40, database=None)
+        @settings(max_examples=25, database=None)
         @given(
             told=st.permutations(REPORTS),
             again=st.lists(st.sampled_from(REPORTS), min_size=8, max_size=20),

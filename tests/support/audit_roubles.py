@@ -25,8 +25,13 @@ class RoublesAudit(StarsAudit):
         self.rows: list[Row] = []
         self.bills: list[Bill] = []
 
-    @rule(who=st.integers(0, 1), product=st.sampled_from(["pack", "top"]), lost=st.booleans())
-    def pay_in_roubles(self, who, product, lost) -> None:
+    @rule(
+        who=st.integers(0, 1),
+        product=st.sampled_from(["pack", "top"]),
+        lost=st.booleans(),
+        answer=st.sampled_from([None, *STATUSES]),
+    )
+    def pay_in_roubles(self, who, product, lost, answer) -> None:
         """The page's button is pressed: what is under way goes on, else a request goes out. `lost`: unanswered."""
         order = self.order(self.persons[who], product, currency="RUB")
         assert order
@@ -54,15 +59,22 @@ class RoublesAudit(StarsAudit):
         self.rows.append(row)
         self.run(self.ledger.again(lambda: sent(number)))
         row.status = "unknown" if lost else "sent"
+        if answer:
+            self.bills.append(Bill(f"bill-{next(_bills)}", number, order.payload, order.amount, ""))
+            self._hear(self.bills[-1], answer)
 
     @precondition(lambda self: self.asked)
-    @rule(data=st.data(), wrong=st.sampled_from(["", "", "", "amount", "shop"]))
-    def make_a_bill(self, data, wrong) -> None:
+    @rule(
+        data=st.data(), wrong=st.sampled_from(["", "", "", "amount", "shop"]), status=st.sampled_from([None, *STATUSES])
+    )
+    def make_a_bill(self, data, wrong, status) -> None:
         """The shop carries a request out, perhaps a second time: its key is old, or its answer was lost."""
         row = data.draw(st.sampled_from(self.asked))
         kopecks = row.order.amount - (100 if wrong == "amount" else 0)
         account = "999" if wrong == "shop" else ""
         self.bills.append(Bill(f"bill-{next(_bills)}", row.number, row.order.payload, kopecks, account))
+        if status:
+            self._hear(self.bills[-1], status)
 
     @property
     def asked(self) -> list[Row]:
@@ -75,7 +87,11 @@ class RoublesAudit(StarsAudit):
         bill = data.draw(st.sampled_from(self.bills))
         if bill.status in ("succeeded", "canceled"):
             status = "pending" if stale else bill.status
-        bill.status = bill.status if stale and bill.status in ("succeeded", "canceled") else status
+        self._hear(bill, status)
+
+    def _hear(self, bill: Bill, status: str) -> None:
+        if bill.status not in ("succeeded", "canceled"):
+            bill.status = status
         found = objects.payment(self._object(bill, status))
 
         async def followed() -> rouble_payments.Followed | None:
