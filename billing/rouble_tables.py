@@ -1,4 +1,4 @@
-"""Tables of what is paid in roubles, as the code sees them; migrations/versions/0010_yookassa.py makes them."""
+"""Tables of what is paid in roubles, as the code sees them; migrations 0010 and 0012 make them."""
 
 import sqlalchemy as sa
 
@@ -43,4 +43,18 @@ receipt_emails = sa.Table(
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint("length(email) <= 254", name="email_fits"),
+)
+
+yookassa_refunds = sa.Table(
+    "yookassa_refunds",
+    metadata,
+    sa.Column("refund_id", sa.BigInteger, sa.ForeignKey("refunds.id"), primary_key=True, autoincrement=False),
+    # The body of the POST as it is sent; empty for a refund that was made without us.
+    sa.Column("request", sa.Text, nullable=False),
+    # The first POST, the latest one, and the latest look at what became of it.
+    sa.Column("sent_at", sa.DateTime(timezone=True)),
+    sa.Column("posted_at", sa.DateTime(timezone=True)),
+    sa.Column("asked_at", sa.DateTime(timezone=True)),
+    # Why it was canceled, in YooKassa's words or ours.
+    sa.Column("reason", sa.Text),
 )

@@ -228,3 +228,7 @@ admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name
 admin-alert-quarantine-roubles = ⚠️ A payment in roubles does not match its order: { ROUBLES($kopecks) } · { $id } · code { $code }. The money is here, the tokens are not granted.
 # $reason - YooKassa's answer
 admin-alert-roubles-refused = ⚠️ YooKassa does not take our payments: { $reason }. Nothing can be bought for roubles.
+admin-alert-refunded-roubles = Refunded { ROUBLES($kopecks) } · payment #{ $payment_id } · { $id }
+# $reason - why, in YooKassa's words or ours
+admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($kopecks) }: { $reason } · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }
+admin-alert-refund-overdue-roubles = ⚠️ A refund of { ROUBLES($kopecks) } is not over yet: payment #{ $payment_id } · { $id }. YooKassa is asked every minute.

@@ -228,3 +228,7 @@ admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name
 admin-alert-quarantine-roubles = ⚠️ Платёж в рублях не сошёлся с заказом: { ROUBLES($kopecks) } · { $id } · код { $code }. Деньги получены, токены не начислены.
 # $reason - ответ ЮKassa
 admin-alert-roubles-refused = ⚠️ ЮKassa не принимает наши платежи: { $reason }. Покупки за рубли не проходят.
+admin-alert-refunded-roubles = Возврат { ROUBLES($kopecks) } · платёж #{ $payment_id } · { $id }
+# $reason - почему, словами ЮKassa или нашими
+admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES($kopecks) }: { $reason } · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }
+admin-alert-refund-overdue-roubles = ⚠️ Возврат { ROUBLES($kopecks) } ещё не завершён: платёж #{ $payment_id } · { $id }. Спрашиваем ЮKassa каждую минуту.
