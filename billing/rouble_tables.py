@@ -1,6 +1,7 @@
 """Tables of what is paid in roubles, as the code sees them; migrations 0010 and 0012 make them."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.db import metadata
 
@@ -57,4 +58,32 @@ yookassa_refunds = sa.Table(
     sa.Column("asked_at", sa.DateTime(timezone=True)),
     # Why it was canceled, in YooKassa's words or ours.
     sa.Column("reason", sa.Text),
+)
+
+rouble_differences = sa.Table(
+    "rouble_differences",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, unique=True),
+    sa.Column("class", sa.Text, nullable=False),
+    sa.Column("kopecks", sa.BigInteger, nullable=False),
+    # When the payment or refund was made: a run closes only what lies in its window.
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("closed_at", sa.DateTime(timezone=True)),
+)
+
+rouble_reconciliations = sa.Table(
+    "rouble_reconciliations",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("followed", sa.Integer, nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False),
+    sa.Column("theirs_kopecks", sa.BigInteger, nullable=False),
+    sa.Column("ours_kopecks", sa.BigInteger, nullable=False),
+    sa.Column("classes", JSONB, nullable=False),
+    sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
 )

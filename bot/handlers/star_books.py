@@ -9,10 +9,10 @@ from aiogram.methods import EditMessageText, SendDocument
 from aiogram.types import BufferedInputFile, CallbackQuery, Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import admin_requests, reconcile_stars
+from app import admin_requests, reconcile_roubles, reconcile_stars
 from app.admin_requests import RequestGone, RequestOfAnother
 from billing import payments, star_export
-from bot import keyboards, star_cards
+from bot import keyboards, rouble_cards, star_cards
 from bot.budget import Lane
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context
@@ -48,7 +48,19 @@ async def reconcile(message: Message, ctx: Context) -> None:
         log.warning("star_list_unread", error=type(error).__name__, detail=str(error)[:200])
         unread = True
     summary = await reconcile_stars.run(ctx.app, cause="command")
-    ctx.reply(star_cards.reconciliation(_say(ctx), summary, unread=unread, complete=complete))
+    said = star_cards.reconciliation(_say(ctx), summary, unread=unread, complete=complete)
+    if ctx.app.yookassa is not None:
+        said += "\n\n" + rouble_cards.reconciliation(_say(ctx), await _roubles(ctx))
+    ctx.reply(said)
+
+
+async def _roubles(ctx: Context) -> reconcile_roubles.Summary | None:
+    """Compare YooKassa's lists with the books; None while it does not tell them."""
+    try:
+        return await reconcile_roubles.run(ctx.app, cause="command")
+    except Unavailable as error:
+        log.warning("rouble_lists_unread", detail=str(error)[:200])
+        return None
 
 
 async def export(message: Message, command: CommandObject, ctx: Context) -> None:

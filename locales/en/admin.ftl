@@ -154,6 +154,20 @@ admin-reconcile-failed = ⚠️ Could not be booked: { $count }. The log says wh
 admin-reconcile-unread = Telegram did not answer; compared with what was read before.
 admin-reconcile-partial = The list is long and was not read to its end; reading goes on by itself.
 
+# Roubles: sums come as strings, with a sign
+admin-reconcile-roubles-head = Roubles since { MOMENT($since) }. YooKassa has { $theirs } ₽ (lines: { $lines }), we have { $ours } ₽
+# $kind - what explains the difference, $sum - by how much, with a sign
+admin-reconcile-roubles-class = • { $kind ->
+    [not_ours] not through Forma
+    [missing] ⚠️ ours, and not at YooKassa
+    [amount_differs] ⚠️ amounts differ
+    [status_differs] ⚠️ statuses differ
+    [part] ⚠️ partial refund made in the cabinet
+   *[unknown] ⚠️ at YooKassa, and not ours
+}: { $sum } ₽, lines: { $lines }
+admin-reconcile-roubles-followed = Booked now: { $count }.
+admin-reconcile-roubles-unread = Roubles are not reconciled: YooKassa did not answer.
+
 ## /export
 
 admin-export-usage = Which days? The first and the last, in UTC: /export 2026-10-01 2026-12-31
@@ -228,6 +242,14 @@ admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name
 admin-alert-quarantine-roubles = ⚠️ A payment in roubles does not match its order: { ROUBLES($kopecks) } · { $id } · code { $code }. The money is here, the tokens are not granted.
 # $reason - YooKassa's answer
 admin-alert-roubles-refused = ⚠️ YooKassa does not take our payments: { $reason }. Nothing can be bought for roubles.
+admin-alert-roubles-differ = ⚠️ Roubles differ from YooKassa's lists: { ROUBLES($kopecks) } · { $kind ->
+    [missing] YooKassa does not have it
+    [amount_differs] another amount
+    [status_differs] another status
+    [part] a partial refund made in the cabinet
+   *[unknown] we do not have it
+} · { $subject }
+admin-alert-roubles-differ-more = ⚠️ More differences in roubles: { $count }. All of them stand in rouble_differences.
 admin-alert-refunded-roubles = Refunded { ROUBLES($kopecks) } · payment #{ $payment_id } · { $id }
 # $reason - why, in YooKassa's words or ours
 admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($kopecks) }: { $reason } · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }

@@ -154,6 +154,20 @@ admin-reconcile-failed = ⚠️ Не удалось провести: { $count }
 admin-reconcile-unread = Telegram не ответил, сверено с тем, что прочитано раньше.
 admin-reconcile-partial = Список длинный и прочитан не до конца, чтение продолжится само.
 
+# Рубли: суммы приходят строками, со знаком
+admin-reconcile-roubles-head = Сверка рублей с { MOMENT($since) }. У ЮKassa { $theirs } ₽ (строк: { $lines }), у нас { $ours } ₽
+# $kind - чем объясняется разница, $sum - на сколько, со знаком
+admin-reconcile-roubles-class = • { $kind ->
+    [not_ours] не через Форму
+    [missing] ⚠️ есть у нас, нет у ЮKassa
+    [amount_differs] ⚠️ суммы не сходятся
+    [status_differs] ⚠️ статусы не сходятся
+    [part] ⚠️ частичный возврат из кабинета
+   *[unknown] ⚠️ есть у ЮKassa, нет у нас
+}: { $sum } ₽, строк: { $lines }
+admin-reconcile-roubles-followed = Проведено сейчас: { $count }.
+admin-reconcile-roubles-unread = Рубли не сверены: ЮKassa не ответила.
+
 ## /export
 
 admin-export-usage = За какие дни? Первый и последний, по UTC: /export 2026-10-01 2026-12-31
@@ -228,6 +242,14 @@ admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name
 admin-alert-quarantine-roubles = ⚠️ Платёж в рублях не сошёлся с заказом: { ROUBLES($kopecks) } · { $id } · код { $code }. Деньги получены, токены не начислены.
 # $reason - ответ ЮKassa
 admin-alert-roubles-refused = ⚠️ ЮKassa не принимает наши платежи: { $reason }. Покупки за рубли не проходят.
+admin-alert-roubles-differ = ⚠️ Рубли не сходятся с ЮKassa: { ROUBLES($kopecks) } · { $kind ->
+    [missing] у ЮKassa этого нет
+    [amount_differs] суммы разные
+    [status_differs] статусы разные
+    [part] частичный возврат из кабинета
+   *[unknown] у нас этого нет
+} · { $subject }
+admin-alert-roubles-differ-more = ⚠️ И ещё расхождений в рублях: { $count }. Все они в таблице rouble_differences.
 admin-alert-refunded-roubles = Возврат { ROUBLES($kopecks) } · платёж #{ $payment_id } · { $id }
 # $reason - почему, словами ЮKassa или нашими
 admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES($kopecks) }: { $reason } · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }

@@ -1,4 +1,4 @@
-"""Refunds in roubles: what is asked of YooKassa word by word, and one row for each refund that it knows."""
+"""Refunds in roubles: what is asked of YooKassa word by word; and what its lists and our books differ in."""
 
 from alembic import op
 
@@ -30,6 +30,35 @@ def upgrade() -> None:
     )
     op.execute(
         """
+        CREATE TABLE rouble_differences (
+            id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT pk_rouble_differences PRIMARY KEY,
+            subject text NOT NULL CONSTRAINT uq_rouble_differences_subject UNIQUE,
+            class text NOT NULL,
+            kopecks bigint NOT NULL,
+            at timestamptz NOT NULL,
+            seen_at timestamptz NOT NULL,
+            closed_at timestamptz
+        )
+        """
+    )
+    op.execute(
+        """
+        CREATE TABLE rouble_reconciliations (
+            id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT pk_rouble_reconciliations PRIMARY KEY,
+            cause text NOT NULL,
+            since timestamptz NOT NULL,
+            until timestamptz NOT NULL,
+            followed integer NOT NULL,
+            lines bigint NOT NULL,
+            theirs_kopecks bigint NOT NULL,
+            ours_kopecks bigint NOT NULL,
+            classes jsonb NOT NULL,
+            ended_at timestamptz NOT NULL
+        )
+        """
+    )
+    op.execute(
+        """
         INSERT INTO status_edges (subject, before, after) VALUES ('refunds', 'unknown', 'pending')
         ON CONFLICT DO NOTHING
         """
@@ -47,4 +76,5 @@ def downgrade() -> None:
         """
     )
     op.execute("DROP INDEX uq_refunds_provider_refund_id")
-    op.execute("DROP TABLE yookassa_refunds")
+    for table in ("rouble_reconciliations", "rouble_differences", "yookassa_refunds"):
+        op.execute(f"DROP TABLE {table}")

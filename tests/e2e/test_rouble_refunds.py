@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
-from app import housekeeping, refunding
+from app import housekeeping, reconcile_roubles, refunding
+from billing.yookassa import requests
 from tests.support import shop as chat
 from tests.support.roubles import EMAIL, PACK, Market, at_once, market
 from tests.support.telegram import Person
@@ -105,6 +107,8 @@ async def test_the_operator_refunds_roubles_in_two_steps_also_from_quarantine(ma
     await odd.wait_for("Вернули 1 ₽", timeout_s=chat.WAIT_S, since=0)
     resolved = "SELECT status || ' ' || (resolved_at IS NOT NULL) FROM payments WHERE id = :id"
     assert await forma.scalar(resolved, id=unclear) == "refunded true"
+    await operator.send("/reconcile", chat=group)
+    await forma.quiet_until(SAID, words="%Сверка рублей с%Разницы нет.%")
 
 
 async def test_what_was_bought_for_roubles_goes_back_at_the_press_of_a_button(mall: Market) -> None:
@@ -288,3 +292,54 @@ async def test_a_refund_that_takes_long_is_the_operators_matter(mall: Market) ->
     assert await mall.forma.scalar(calls) == 0
     await mall.sweep(hours=7)
     await person.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S)
+
+
+async def test_yookassas_lists_are_compared_both_ways_and_what_is_behind_is_followed(mall: Market) -> None:
+    forma, shop = mall.forma, mall.forma.app.yookassa
+    assert shop is not None
+    (person, payment), (other, second), (third, kept) = await at_once(bought(mall), bought(mall), bought(mall))
+    late = await forma.person("ru")
+    await mall.shop.fault("drop", event="*")
+    charge = await mall.begin(await mall.link(late, RU, PACK_BUTTON))
+    await mall.shop.pay(charge)
+    body = '{{"payment_id": "{}", "amount": {{"value": "{}", "currency": "RUB"}}, "receipt": {}}}'
+    receipt = mall.server.world.state.payments[await forma.scalar(CHARGE, id=kept)].receipt
+    assert receipt is not None
+    part = orjson.dumps(
+        {**receipt, "items": [{**receipt["items"][0], "amount": {"value": "50.00", "currency": "RUB"}}]}
+    )
+    whole = body.format(await forma.scalar(CHARGE, id=payment), "199.00", "null")
+    await shop.create_refund(whole, key="cabinet-whole")
+    await shop.create_refund(
+        body.format(await forma.scalar(CHARGE, id=kept), "50.00", part.decode()), key="cabinet-part"
+    )
+    mall.server.world.state.payments[await forma.scalar(CHARGE, id=second)].amount = 19_800
+    foreign = requests.NewPayment(12_300, "Футболка", "https://example.org", {}, receipt=None)
+    stranger = await shop.create_payment(requests.payment(foreign), key="another-program")
+    await mall.shop.pay(stranger.id)
+    await forma.advance(seconds=700)
+    await mall.shop.control("POST", "clock", {"offset_s": forma.app.clock.offset.total_seconds()})
+    found = await reconcile_roubles.run(forma.app, cause="command")
+    assert found.followed >= 2
+    assert (await mall.status(late), await refunds_of(mall, person)) == ("succeeded", "succeeded")
+    classes = found.comparison.classes
+    assert classes["not_ours"] == (1, 12_300)
+    assert classes["part"] == (1, -5_000)
+    assert {f"payment:{second}"} <= {one.subject for one in found.new if one.class_ == "amount_differs"}
+    assert found.comparison.theirs - found.comparison.ours == sum(kopecks for _, kopecks in classes.values())
+    # Told once, and closed once both sides are the same again.
+    mall.server.world.state.payments[await forma.scalar(CHARGE, id=second)].amount = 19_900
+    again = await reconcile_roubles.run(forma.app, cause="schedule")
+    assert (again.new, again.followed) == ((), 0)
+    closed = "SELECT closed_at IS NOT NULL FROM rouble_differences WHERE subject = :id"
+    assert await forma.scalar(closed, id=f"payment:{second}")
+    # What is ours and not there.
+    gone = mall.server.world.state.payments.pop(await forma.scalar(CHARGE, id=second))
+    lacking = await reconcile_roubles.run(forma.app, cause="schedule")
+    assert [(one.class_, one.kopecks) for one in lacking.new] == [("missing", -19_900)]
+    mall.server.world.state.payments[gone.id] = gone
+    alerted = "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = 'admin-alert-roubles-differ'"
+    assert await forma.scalar(alerted) == len(found.new) + 1
+    await mall.shop.fault("http_500", path="/v3/payments", method="GET", count=1)
+    await reconcile_roubles.scheduled(forma.app)
+    assert {await mall.status(other), await mall.status(third)} == {"succeeded"}
