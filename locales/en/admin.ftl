@@ -29,6 +29,7 @@ admin-stats-wait = Wait: usually { DURATION($p50_s) }, for 5 % longer than { DUR
 admin-stats-tokens = Charged: { TOKENS($tokens) }
 admin-stats-courtesy = On the house: { TOKENS($tokens) }
 admin-stats-money = Payments: { $payments } for { STARS($stars) }, refunded { STARS($refunded) }
+admin-stats-roubles = Payments in roubles: { $payments } for { ROUBLES($kopecks) }, refunded { ROUBLES($refunded) }
 admin-stats-subscriptions = Subscriptions: { $active } paying, { $cancelled } cancelled and running out, { $past_due } awaiting payment
 admin-stats-plan = • { $plan }: { $count }
 admin-stats-empty = No questions.
@@ -176,10 +177,10 @@ error-no-period = Two days are needed, such as 2026-10-01 2026-12-31.
 
 ## /chargeback
 
-admin-chargeback-usage = Which payment? Its id at Telegram: /chargeback stx123
+admin-chargeback-usage = Which payment? Its id at Telegram or YooKassa: /chargeback stx123
 admin-chargeback-none = There is no such payment, or its money is gone already.
 # $id - the person's id, $at - when it was paid
-admin-chargeback-confirm = Book this payment as charged back? { STARS($stars) } · { $id } · { MOMENT($at) }. Access ends, what is left of the tokens goes, what was spent is owed.
+admin-chargeback-confirm = Book this payment as charged back? { payment-sum } · { $id } · { MOMENT($at) }. Access ends, what is left of the tokens goes, what was spent is owed.
 button-chargeback-confirm = Charged back
 button-chargeback-cancel = Leave it
 admin-chargeback-done = Booked: the payment was charged back.
@@ -204,7 +205,7 @@ admin-alert-star-payment-found = ⚠️ A lost payment was found: { STARS($stars
    *[other] It stands in quarantine.
 }
 # $owed - how many tokens the person owes now
-admin-alert-chargeback = ⚠️ A payment was charged back: { STARS($stars) } · { $id }. Subscription and tokens left are gone, { TOKENS($owed) } are owed.
+admin-alert-chargeback = ⚠️ A payment was charged back: { payment-sum } · { $id }. Subscription and tokens left are gone, { TOKENS($owed) } are owed.
 # $kind - what differs, $subject - a line of the list or the number of our row, $stars - the sum, signed
 admin-alert-stars-differ = ⚠️ Stars differ from Telegram's: { $stars } ⭐ · { $kind ->
     [amount_differs] another amount

@@ -29,6 +29,7 @@ admin-stats-wait = Ожидание: обычно { DURATION($p50_s) }, у 5 % �
 admin-stats-tokens = Списано: { TOKENS($tokens) }
 admin-stats-courtesy = За свой счёт: { TOKENS($tokens) }
 admin-stats-money = Оплат: { $payments } на { STARS($stars) }, возвращено { STARS($refunded) }
+admin-stats-roubles = Оплат в рублях: { $payments } на { ROUBLES($kopecks) }, возвращено { ROUBLES($refunded) }
 admin-stats-subscriptions = Подписки: платят { $active }, отменены до срока { $cancelled }, ждут оплаты { $past_due }
 admin-stats-plan = • { $plan }: { $count }
 admin-stats-empty = Вопросов не было.
@@ -176,10 +177,10 @@ error-no-period = Нужны два дня, например 2026-10-01 2026-12-
 
 ## /chargeback
 
-admin-chargeback-usage = Какую оплату? Её номер у Telegram: /chargeback stx123
+admin-chargeback-usage = Какую оплату? Её номер у Telegram или ЮKassa: /chargeback stx123
 admin-chargeback-none = Такой оплаты нет, или её деньги уже ушли.
 # $id - номер человека, $at - когда оплачено
-admin-chargeback-confirm = Отметить оплату отозванной? { STARS($stars) } · { $id } · { MOMENT($at) }. Доступ закроется, остаток токенов снимется, потраченное станет долгом.
+admin-chargeback-confirm = Отметить оплату отозванной? { payment-sum } · { $id } · { MOMENT($at) }. Доступ закроется, остаток токенов снимется, потраченное станет долгом.
 button-chargeback-confirm = Отозвана
 button-chargeback-cancel = Не отмечать
 admin-chargeback-done = Отмечено: оплата отозвана.
@@ -204,7 +205,7 @@ admin-alert-star-payment-found = ⚠️ Сверка нашла потерянн
    *[other] Стоит в карантине.
 }
 # $owed - сколько токенов человек теперь должен
-admin-alert-chargeback = ⚠️ Оплата отозвана: { STARS($stars) } · { $id }. Подписка и остаток токенов сняты, долг { TOKENS($owed) }.
+admin-alert-chargeback = ⚠️ Оплата отозвана: { payment-sum } · { $id }. Подписка и остаток токенов сняты, долг { TOKENS($owed) }.
 # $kind - в чём разница, $subject - строка списка или номер нашей записи, $stars - сумма со знаком
 admin-alert-stars-differ = ⚠️ Звёзды не сходятся с Telegram: { $stars } ⭐ · { $kind ->
     [amount_differs] суммы разные

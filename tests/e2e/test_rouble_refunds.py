@@ -87,6 +87,8 @@ async def test_the_operator_refunds_roubles_in_two_steps_also_from_quarantine(ma
     group = await forma.tg.group(
         title="Операторская", id=GROUP, members=[operator], admins=[operator], bot="administrator"
     )
+    await operator.send("/help", chat=group)
+    seen = await operator.wait_for("/refund", chat=group, timeout_s=chat.WAIT_S)
     person, payment = await bought(mall)
     odd = await forma.person("ru")
     charge = await mall.begin(await mall.link(odd, RU, PACK_BUTTON))
@@ -107,6 +109,16 @@ async def test_the_operator_refunds_roubles_in_two_steps_also_from_quarantine(ma
     await odd.wait_for("Вернули 1 ₽", timeout_s=chat.WAIT_S, since=0)
     resolved = "SELECT status || ' ' || (resolved_at IS NOT NULL) FROM payments WHERE id = :id"
     assert await forma.scalar(resolved, id=unclear) == "refunded true"
+    # What a payer's bank took back without us: the month ends, what was spent is owed.
+    reader, month = await bought(mall, MONTH_BUTTON)
+    await operator.send(f"/chargeback {await forma.scalar(CHARGE, id=month)}", chat=group)
+    await forma.quiet_until(SAID, words="%Отметить оплату отозванной? 399_₽%")
+    asked = await forma.scalar("SELECT max(id) FROM admin_requests WHERE action = 'chargeback'")
+    await operator.press(seen, data=f"chargeback:yes:{asked}")
+    await reader.wait_for("399 ₽ за вашу покупку отозвали", timeout_s=chat.WAIT_S, since=0)
+    assert await forma.scalar("SELECT status FROM subscriptions WHERE person_id = :id", id=reader.id) == "revoked"
+    await operator.send("/stats", chat=group)
+    await forma.quiet_until(SAID, words="%Оплат в рублях: 3 на 599_₽, возвращено 599_₽%")
     await operator.send("/reconcile", chat=group)
     await forma.quiet_until(SAID, words="%Сверка рублей с%Разницы нет.%")
 
