@@ -2,10 +2,21 @@
 
 from datetime import timedelta
 
-from app import books, cases, free_access, invitations, offer_schedule, purchase, refunding, renewals
+from app import (
+    books,
+    cases,
+    free_access,
+    invitations,
+    offer_schedule,
+    purchase,
+    refunding,
+    renewals,
+    rouble_refunds,
+)
 from app.context import App
 from billing import cases as billing_cases
 from billing import checkout_links, discounts, lots, orders, refunds, subscriptions
+from billing.payments import STARS, YOOKASSA
 from kit import inbox, outbox
 
 # Persons hear of a charge so long before it.
@@ -54,8 +65,10 @@ async def hour(app: App) -> None:
     await books.check(app, now=now)
     await renewals.stop_of_blocked(app, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
-        for refund in await refunds.overdue(tx, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
+        for refund in await refunds.overdue(tx, provider=STARS, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
             await purchase.insist_on_refund(app, tx, refund, now=now)
+        for refund in await refunds.overdue(tx, provider=YOOKASSA, now=now, after=REFUND_OVERDUE, limit=BATCH_MAX):
+            await rouble_refunds.tell_overdue(app, tx, refund, now=now)
     async with app.db.transaction() as tx:
         await refunding.remind_of_quarantine(app, tx, now=now, limit=BATCH_MAX)
     async with app.db.transaction() as tx:

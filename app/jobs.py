@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from arq.cron import CronJob, cron
 
-from app import housekeeping, rouble_payments, turn_sweep, watch
+from app import housekeeping, reconcile_roubles, rouble_payments, rouble_refunds, turn_sweep, watch
 from app import reconcile_stars as stars
 from app.context import App
 from app.turn_accept import queue
@@ -39,8 +39,14 @@ async def follow_yookassa(ctx: dict[str, Any]) -> None:
 
 
 async def roubles(ctx: dict[str, Any]) -> None:
-    """Payments in roubles whose outcome is open."""
+    """Payments and refunds in roubles whose outcome is open."""
     await rouble_payments.sweep(ctx["app"])
+    await rouble_refunds.sweep(ctx["app"])
+
+
+async def send_refunds(ctx: dict[str, Any]) -> None:
+    """A refund in roubles was just written down."""
+    await rouble_refunds.sweep(ctx["app"])
 
 
 async def sweep(ctx: dict[str, Any]) -> None:
@@ -71,6 +77,11 @@ async def reconcile_stars(ctx: dict[str, Any], cause: stars.Cause = "schedule") 
     await stars.run(ctx["app"], cause=cause)
 
 
+async def roubles_reconciled(ctx: dict[str, Any]) -> None:
+    """Every day: YooKassa's lists beside the books."""
+    await reconcile_roubles.scheduled(ctx["app"])
+
+
 def _told(job: Job) -> Job:
     """Return the job with its failures told: each is there to be repeated, so none ends anything else."""
 
@@ -96,7 +107,7 @@ def _told(job: Job) -> Job:
 
 # These run for messages: that they work again shows by their silence, not by a look into the database each time.
 FREQUENT = (queue_turn.__name__,)
-FUNCTIONS = (_told(queue_turn), _told(reconcile_stars), _told(follow_yookassa))
+FUNCTIONS = (_told(queue_turn), _told(reconcile_stars), _told(follow_yookassa), _told(send_refunds))
 
 
 def schedules() -> list[CronJob]:
@@ -108,4 +119,5 @@ def schedules() -> list[CronJob]:
         cron(_told(roubles), second={47}, max_tries=1, keep_result=0),
         cron(_told(every_hour), minute={13}, second={21}, max_tries=1, keep_result=0),
         cron(_told(reconcile_stars), hour={3}, minute={41}, second={11}, max_tries=1, keep_result=0),
+        cron(_told(roubles_reconciled), hour={3}, minute={51}, second={11}, max_tries=1, keep_result=0),
     ]

@@ -11,7 +11,7 @@ from app import free_access, gift_notices
 from app.alerts import alert
 from app.context import App
 from app.persons import Person
-from billing import debts, entitlements, gifts, payments, refunds, stars, subscriptions
+from billing import debts, entitlements, gifts, payments, refunds, rouble_refunds, stars, subscriptions
 from billing.crediting import Credit
 from billing.house_access import HOUSE
 from billing.once import Granted
@@ -123,7 +123,10 @@ async def _tell_quarantined(app: App, tx: AsyncConnection, person: Person, credi
 async def request_refund(
     tx: AsyncConnection, *, payment_id: int, requested_by: int | None, reason: str, now: datetime
 ) -> refunds.Refund:
-    """Open a refund and put its call into the outbox. Raises NotRefundable."""
+    """Open a refund, with its call in the outbox, or in roubles with what YooKassa is to be asked.
+
+    Raises NotRefundable.
+    """
     refund = await refunds.request(tx, payment_id=payment_id, requested_by=requested_by, reason=reason, now=now)
     await audit.record(
         tx,
@@ -133,7 +136,10 @@ async def request_refund(
         details={"payment": payment_id, "refund": refund.id, "reason": reason},
         now=now,
     )
-    await _call_refund(tx, refund, f"refund:{refund.id}", now)
+    if refund.provider == payments.STARS:
+        await _call_refund(tx, refund, f"refund:{refund.id}", now)
+    else:
+        await rouble_refunds.begin(tx, refund)
     return refund
 
 

@@ -184,15 +184,16 @@ async def charge_back(app: App, tx: AsyncConnection, payment: Payment, *, now: d
     if change is not None and change.before != change.after:
         await call_off(tx, change.subscription, key=f"chargeback:{refund.id}", now=now)
     # Whose tokens went is who ordered; whoever paid somebody else's invoice had nothing of it.
+    money = {"amount": refund.amount, "currency": payment.currency, "owed": refund.tokens_owed}
     await outbox.add(
         tx,
         kind=outbox.NOTICE,
         chat_id=payment.payer_id,
-        payload={"notice": "charged-back", "args": {"stars": refund.amount, "owed": refund.tokens_owed}},
+        payload={"notice": "charged-back", "args": money},
         dedup_key=f"charged-back:{refund.id}",
         now=now,
     )
-    args = {"stars": refund.amount, "id": payment.payer_id, "owed": refund.tokens_owed}
+    args = money | {"id": payment.payer_id}
     await alert(app, tx, "admin-alert-chargeback", args, dedup_key=f"alert:chargeback:{refund.id}", now=now)
     return "charged_back"
 

@@ -36,6 +36,9 @@ class Stats:
     payments: int
     stars: int
     refunded: int
+    rouble_payments: int
+    kopecks: int
+    kopecks_refunded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,9 @@ _STATS = sa.text(
     """
     WITH t AS (SELECT * FROM turns WHERE created_at > :since),
          w AS (SELECT extract(epoch FROM first_token_at - created_at) AS s FROM t WHERE first_token_at IS NOT NULL),
-         m AS (SELECT * FROM payments WHERE created_at > :since AND currency = 'XTR')
+         m AS (SELECT * FROM payments WHERE created_at > :since AND currency = 'XTR'),
+         k AS (SELECT * FROM payments WHERE created_at > :since AND currency = 'RUB' AND status IN
+               ('succeeded', 'partially_refunded', 'refunded', 'charged_back'))
     SELECT CAST(:hours AS integer),
            (SELECT count(*) FROM persons WHERE created_at > :since),
            (SELECT count(DISTINCT person_id) FROM t),
@@ -86,7 +91,11 @@ _STATS = sa.text(
            (SELECT coalesce(sum(amount), 0)::bigint FROM m WHERE status IN
                ('succeeded', 'partially_refunded', 'refunded', 'charged_back')),
            (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN payments p ON p.id = r.payment_id
-            WHERE r.created_at > :since AND p.currency = 'XTR' AND r.status = 'succeeded')
+            WHERE r.created_at > :since AND p.currency = 'XTR' AND r.status = 'succeeded'),
+           (SELECT count(*) FROM k),
+           (SELECT coalesce(sum(amount), 0)::bigint FROM k),
+           (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN payments p ON p.id = r.payment_id
+            WHERE r.created_at > :since AND p.currency = 'RUB' AND r.status = 'succeeded')
     """
 )
 

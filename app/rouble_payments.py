@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons, purchase
+from app import persons, purchase, rouble_refunds
 from app.alerts import alert
 from app.context import App
 from billing import rouble_payments
@@ -186,7 +186,11 @@ async def heed(app: App) -> None:
 async def _heed(app: App, item: inbox.Item) -> None:
     pointed = item.body.get("object")
     object_id = pointed.get("id") if isinstance(pointed, dict) else None
-    if str(item.body.get("event", "")).startswith("payment.") and objects.is_id(object_id):
+    event = str(item.body.get("event", ""))
+    if event.startswith("refund.") and objects.is_id(object_id):
+        await _heed_refund(app, item, str(object_id))
+        return
+    if event.startswith("payment.") and objects.is_id(object_id):
         try:
             found = await shop_of(app).payment(str(object_id))
         except Refused as refused:
@@ -196,6 +200,19 @@ async def _heed(app: App, item: inbox.Item) -> None:
             return
     async with app.db.transaction() as tx:
         await inbox.mark_handled(tx, item.id, now=app.clock.now())
+
+
+async def _heed_refund(app: App, item: inbox.Item, refund_id: str) -> None:
+    """Look at a refund. Its payment first: the word of that may have been lost, and only what came can go back."""
+    try:
+        found = await shop_of(app).refund(refund_id)
+        await record(app, await shop_of(app).payment(found.payment_id))
+    except Refused as refused:
+        log.warning("notification_of_nothing", item=item.id, reason=str(refused))
+        async with app.db.transaction() as tx:
+            await inbox.mark_handled(tx, item.id, now=app.clock.now())
+    else:
+        await rouble_refunds.record(app, found, item=item)
 
 
 async def _set_aside(app: App, item: inbox.Item, error: str) -> None:

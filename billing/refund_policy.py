@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.history import Purchase
-from billing.payments import STARS
 from billing.tables import payments, refunds
 
 # Whoever buys and gives back again and again is not refunded at once any more: somebody looks at it first.
@@ -45,8 +44,8 @@ def judge(purchase: Purchase, rule: Rule, *, automatic: int, now: datetime) -> V
         return "refunding"
     if purchase.status != "succeeded":
         return "gone"
-    if purchase.state == "review" or purchase.provider != STARS:
-        return "review"  # roubles go back by hand, from YooKassa's own pages
+    if purchase.state == "review":
+        return "review"
     if purchase.owner_id != purchase.payer_id:
         return "gift"
     if now - purchase.at > timedelta(hours=rule.hours):

@@ -2,9 +2,11 @@
 
 The tokens go before the money does, so that nobody spends a month while its refund is on the way. What was spent is
 forgiven, or owed where the payer took the money back without us (a chargeback); what a hold reserves is taken when the
-hold resolves. Telegram refunds a payment in Stars whole or not at all.
+hold resolves. Telegram refunds a payment in Stars whole or not at all. What YooKassa is asked stands in
+billing.rouble_refunds.
 """
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -45,6 +47,7 @@ class Refund:
     tokens_forgiven: int
     tokens_owed: int
     kind: str
+    provider: str
 
     @property
     def tokens_held(self) -> int:
@@ -71,6 +74,7 @@ _SELECT: Final[sa.Select[Any]] = sa.select(
     refunds.c.tokens_forgiven,
     refunds.c.tokens_owed,
     refunds.c.kind,
+    payments.c.provider,
 ).join(payments, payments.c.id == refunds.c.payment_id)
 
 
@@ -83,15 +87,15 @@ async def request(
     now: datetime,
     kind: Kind = "refund",
 ) -> Refund:
-    """Open the refund of a whole payment in Stars and take its tokens back; the caller puts the call into the outbox.
+    """Open the refund of a whole payment and take its tokens back; the caller sees to it that the provider is asked.
 
-    Idempotent: an open refund of the payment is returned again. Raises NotRefundable, for roubles as well.
+    Idempotent: an open refund of the payment is returned again. Raises NotRefundable.
     """
     wallet, payment = await _lock(tx, payment_id, now)
     earlier = await _open_refund(tx, payment_id)
     if earlier:
         return earlier
-    if payment is None or payment.status != "succeeded" or payment.provider != records.STARS:
+    if payment is None or payment.status != "succeeded":
         raise NotRefundable(payment=payment_id)
     number = (
         await tx.execute(sa.select(sa.func.count()).select_from(refunds).where(refunds.c.payment_id == payment_id))
@@ -104,7 +108,10 @@ async def request(
                 kind=kind,
                 amount=payment.amount,
                 status="intent",
-                idempotency_key=f"refund:{payment_id}:{number + 1}",
+                # YooKassa knows a key for a day, whichever database it came from: no two may ever be the same.
+                idempotency_key=(
+                    f"refund:{payment_id}:{number + 1}" if payment.provider == records.STARS else str(uuid.uuid4())
+                ),
                 requested_by=requested_by,
                 reason=reason,
                 created_at=now,
@@ -223,10 +230,13 @@ async def confirm_stars(
     return Confirmed(await _one(tx, refund.id), change)
 
 
-async def overdue(connection: AsyncConnection, *, now: datetime, after: timedelta, limit: int) -> list[Refund]:
-    """Return the refunds of which the provider has said nothing since `after` or longer, the oldest first."""
+async def overdue(
+    connection: AsyncConnection, *, provider: records.Provider, now: datetime, after: timedelta, limit: int
+) -> list[Refund]:
+    """Return the refunds of which a provider has said nothing since `after` or longer, the oldest first."""
     rows = await connection.execute(
         _SELECT.where(refunds.c.status.in_(OPEN), refunds.c.created_at <= now - after)
+        .where(payments.c.provider == provider)
         .order_by(refunds.c.id)
         .limit(limit)
     )

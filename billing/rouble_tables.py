@@ -1,6 +1,7 @@
-"""Tables of what is paid in roubles, as the code sees them; migrations/versions/0010_yookassa.py makes them."""
+"""Tables of what is paid in roubles, as the code sees them; migrations 0010 and 0012 make them."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.db import metadata
 
@@ -43,4 +44,46 @@ receipt_emails = sa.Table(
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint("length(email) <= 254", name="email_fits"),
+)
+
+yookassa_refunds = sa.Table(
+    "yookassa_refunds",
+    metadata,
+    sa.Column("refund_id", sa.BigInteger, sa.ForeignKey("refunds.id"), primary_key=True, autoincrement=False),
+    # The body of the POST as it is sent; empty for a refund that was made without us.
+    sa.Column("request", sa.Text, nullable=False),
+    # The first POST, the latest one, and the latest look at what became of it.
+    sa.Column("sent_at", sa.DateTime(timezone=True)),
+    sa.Column("posted_at", sa.DateTime(timezone=True)),
+    sa.Column("asked_at", sa.DateTime(timezone=True)),
+    # Why it was canceled, in YooKassa's words or ours.
+    sa.Column("reason", sa.Text),
+)
+
+rouble_differences = sa.Table(
+    "rouble_differences",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, unique=True),
+    sa.Column("class", sa.Text, nullable=False),
+    sa.Column("kopecks", sa.BigInteger, nullable=False),
+    # When the payment or refund was made: a run closes only what lies in its window.
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("closed_at", sa.DateTime(timezone=True)),
+)
+
+rouble_reconciliations = sa.Table(
+    "rouble_reconciliations",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("followed", sa.Integer, nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False),
+    sa.Column("theirs_kopecks", sa.BigInteger, nullable=False),
+    sa.Column("ours_kopecks", sa.BigInteger, nullable=False),
+    sa.Column("classes", JSONB, nullable=False),
+    sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
 )

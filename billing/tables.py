@@ -239,6 +239,12 @@ refunds = sa.Table(
     _ref("debt_account_id", "accounts", optional=True),
     sa.CheckConstraint("tokens_repaid BETWEEN 0 AND tokens_owed", name="repaid_within_owed"),
     sa.Index("ix_refunds_payment_id", "payment_id"),
+    sa.Index(
+        "uq_refunds_provider_refund_id",
+        "provider_refund_id",
+        unique=True,
+        postgresql_where=sa.text("provider_refund_id IS NOT NULL"),
+    ),
     sa.Index("ix_refunds_owed", "debt_account_id", postgresql_where=sa.text("tokens_owed > tokens_repaid")),
 )
 

@@ -59,6 +59,9 @@ def _span(say: Words, span: Stats) -> str:
     if span.courtesy:
         lines.append(say.say("admin-stats-courtesy", tokens=span.courtesy))
     lines.append(say.say("admin-stats-money", payments=span.payments, stars=span.stars, refunded=span.refunded))
+    if span.rouble_payments or span.kopecks_refunded:
+        args = {"payments": span.rouble_payments, "kopecks": span.kopecks, "refunded": span.kopecks_refunded}
+        lines.append(say.say("admin-stats-roubles", **args))
     return "\n".join(lines)
 
 

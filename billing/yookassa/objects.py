@@ -58,7 +58,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund at YooKassa of `kopecks` of a payment."""
+    """A refund at YooKassa of `kopecks` of a payment. `metadata`: what our request carried."""
 
     id: str
     payment_id: str
@@ -68,6 +68,7 @@ class Refund:
     created_at: datetime
     reason: str
     receipt: str
+    metadata: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def payment(raw: Any) -> Payment:
         party=str(details.party or "") if details else "",
         account_id=str(recipient.account_id or "") if recipient else "",
         receipt=str(model.receipt_registration or ""),
-        metadata={str(name): str(value) for name, value in (raw.get("metadata") or {}).items()},
+        metadata=_metadata(raw),
         saved_method=_saved_method(raw.get("payment_method")),
     )
 
@@ -119,6 +120,7 @@ def refund(raw: Any) -> Refund:
         created_at=_time(model.created_at),
         reason=_reason(raw),
         receipt=str(raw.get("receipt_registration") or ""),
+        metadata=_metadata(raw),
     )
 
 
@@ -178,6 +180,11 @@ def _time(value: Any) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a time without a zone")
     return at.astimezone(UTC)
+
+
+def _metadata(raw: dict[str, Any]) -> dict[str, str]:
+    found = raw.get("metadata")
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _reason(raw: dict[str, Any]) -> str:

@@ -48,8 +48,15 @@ def payment(new: NewPayment) -> str:
     return _body(PaymentRequest(fields), fields)
 
 
-def refund(payment_id: str, *, kopecks: int, description: str, receipt: dict[str, Any] | None = None) -> str:
-    """Return the body that asks for `kopecks` of a payment back."""
+def refund(
+    payment_id: str,
+    *,
+    kopecks: int,
+    description: str,
+    receipt: dict[str, Any] | None = None,
+    metadata: dict[str, str] | None = None,
+) -> str:
+    """Return the body that asks for `kopecks` of a payment back. `metadata` comes back with the object."""
     from yookassa.domain.request.refund_request import RefundRequest
 
     fields: dict[str, Any] = {
@@ -57,6 +64,8 @@ def refund(payment_id: str, *, kopecks: int, description: str, receipt: dict[str
         "amount": rendered(kopecks),
         "description": description[:DESCRIPTION_LENGTH_MAX],
     }
+    if metadata is not None:
+        fields["metadata"] = metadata
     if receipt is not None:
         fields["receipt"] = receipt
     return _body(RefundRequest(fields), fields)

@@ -15,11 +15,12 @@ from aiogram.methods import EditMessageText
 from aiogram.types import CallbackQuery, Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import admin_requests, persons, refunding, reports
+from app import admin_requests, persons, refunding, reports, rouble_refunds
 from app.admin_requests import Request, RequestGone
 from app.refunding import Wish
 from billing import history, quarantine, refund_policy, refunds
 from billing.history import Purchase
+from billing.payments import YOOKASSA
 from bot import keyboards, statements
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context
@@ -153,6 +154,8 @@ async def _refund(ctx: Context, say: Words, found: Purchase, amount: str, reason
                     by=ctx.person.first_name,
                 )
             )
+        if found.provider == YOOKASSA:
+            await rouble_refunds.hurry(ctx.app)
     except (refunds.NotRefundable, RequestGone):  # somebody else was first
         ctx.unsay()
         ctx.reply(say.say("admin-refund-not-now", payment_id=found.id, state="refunding"))

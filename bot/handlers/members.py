@@ -15,7 +15,7 @@ from kit.words import words
 
 log = structlog.get_logger(__name__)
 
-# What a person must still hear who had blocked the bot meanwhile: where their Stars went, what they were answered.
+# What a person must still hear who had blocked the bot meanwhile: where their money went, what they were answered.
 TOLD_LATER = (
     "paid-pack",
     "paid-subscription",
@@ -31,6 +31,8 @@ TOLD_LATER = (
     "paid-twice",
     "renewed",
     "refunded",
+    "refunded-roubles",
+    "refund-failed-roubles",
     "charged-back",
     "debt-repaid",
     "grant-received",

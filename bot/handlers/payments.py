@@ -6,8 +6,9 @@ from aiogram.filters import Command
 from aiogram.methods import EditMessageText
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from app import cases, refunding
+from app import cases, refunding, rouble_refunds
 from billing import history
+from billing.payments import YOOKASSA
 from billing.refund_policy import CASES
 from bot import keyboards, statements
 from bot.buttons import answer
@@ -80,6 +81,8 @@ async def refund_do(query: CallbackQuery, ctx: Context) -> None:
                 ctx.app, tx, person_id=ctx.person.id, payment_id=number(query), now=now
             )
             _edit(ctx, query, statements.refund_begun(ctx.words, purchase))
+        if purchase.provider == YOOKASSA:
+            await rouble_refunds.hurry(ctx.app)
     except refunding.NotAtOnce as refused:
         if refused.why not in {"refunding", "gone"}:
             raise

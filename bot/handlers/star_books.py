@@ -9,10 +9,11 @@ from aiogram.methods import EditMessageText, SendDocument
 from aiogram.types import BufferedInputFile, CallbackQuery, Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import admin_requests, reconcile_stars
+from app import admin_requests, reconcile_roubles, reconcile_stars
 from app.admin_requests import RequestGone, RequestOfAnother
 from billing import payments, star_export
-from bot import keyboards, star_cards
+from billing.payments import Payment
+from bot import keyboards, rouble_cards, star_cards
 from bot.budget import Lane
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context
@@ -48,7 +49,19 @@ async def reconcile(message: Message, ctx: Context) -> None:
         log.warning("star_list_unread", error=type(error).__name__, detail=str(error)[:200])
         unread = True
     summary = await reconcile_stars.run(ctx.app, cause="command")
-    ctx.reply(star_cards.reconciliation(_say(ctx), summary, unread=unread, complete=complete))
+    said = star_cards.reconciliation(_say(ctx), summary, unread=unread, complete=complete)
+    if ctx.app.yookassa is not None:
+        said += "\n\n" + rouble_cards.reconciliation(_say(ctx), await _roubles(ctx))
+    ctx.reply(said)
+
+
+async def _roubles(ctx: Context) -> reconcile_roubles.Summary | None:
+    """Compare YooKassa's lists with the books; None while it does not tell them."""
+    try:
+        return await reconcile_roubles.run(ctx.app, cause="command")
+    except Unavailable as error:
+        log.warning("rouble_lists_unread", detail=str(error)[:200])
+        return None
 
 
 async def export(message: Message, command: CommandObject, ctx: Context) -> None:
@@ -77,7 +90,7 @@ async def chargeback(message: Message, command: CommandObject, ctx: Context) -> 
         ctx.reply(say.say("admin-chargeback-usage"))
         return
     async with ctx.app.db.read() as connection:
-        payment = await payments.by_charge(connection, charge_id=charge)
+        payment = await _by_charge(connection, charge)
     if payment is None or payment.status != "succeeded":
         ctx.reply(say.say("admin-chargeback-none"))
         return
@@ -91,7 +104,13 @@ async def chargeback(message: Message, command: CommandObject, ctx: Context) -> 
             now=ctx.app.clock.now(),
         )
         ctx.reply(
-            say.say("admin-chargeback-confirm", stars=payment.amount, id=payment.payer_id, at=payment.created_at),
+            say.say(
+                "admin-chargeback-confirm",
+                amount=payment.amount,
+                currency=payment.currency,
+                id=payment.payer_id,
+                at=payment.created_at,
+            ),
             keyboards.rows(
                 [
                     keyboards.press(say.say("button-chargeback-confirm"), ACTION, "yes", request_id, style="danger"),
@@ -127,8 +146,14 @@ async def resolve_chargeback(query: CallbackQuery, ctx: Context, is_admin: bool)
     await answer(ctx, query)
 
 
+async def _by_charge(connection: AsyncConnection, charge: str) -> Payment | None:
+    """Return the payment that Telegram, or else YooKassa, knows by this id."""
+    of_stars = await payments.by_charge(connection, charge_id=charge)
+    return of_stars or await payments.by_charge(connection, charge_id=charge, provider=payments.YOOKASSA)
+
+
 async def _book(ctx: Context, tx: AsyncConnection, request: admin_requests.Request, now: datetime) -> bool:
-    payment = await payments.by_charge(tx, charge_id=request.details["charge"])
+    payment = await _by_charge(tx, request.details["charge"])
     assert payment is not None  # payments stay
     booked = await reconcile_stars.charge_back(ctx.app, tx, payment, now=now) == "charged_back"
     if booked:

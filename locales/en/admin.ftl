@@ -29,6 +29,7 @@ admin-stats-wait = Wait: usually { DURATION($p50_s) }, for 5 % longer than { DUR
 admin-stats-tokens = Charged: { TOKENS($tokens) }
 admin-stats-courtesy = On the house: { TOKENS($tokens) }
 admin-stats-money = Payments: { $payments } for { STARS($stars) }, refunded { STARS($refunded) }
+admin-stats-roubles = Payments in roubles: { $payments } for { ROUBLES($kopecks) }, refunded { ROUBLES($refunded) }
 admin-stats-subscriptions = Subscriptions: { $active } paying, { $cancelled } cancelled and running out, { $past_due } awaiting payment
 admin-stats-plan = • { $plan }: { $count }
 admin-stats-empty = No questions.
@@ -154,6 +155,20 @@ admin-reconcile-failed = ⚠️ Could not be booked: { $count }. The log says wh
 admin-reconcile-unread = Telegram did not answer; compared with what was read before.
 admin-reconcile-partial = The list is long and was not read to its end; reading goes on by itself.
 
+# Roubles: sums come as strings, with a sign
+admin-reconcile-roubles-head = Roubles since { MOMENT($since) }. YooKassa has { $theirs } ₽ (lines: { $lines }), we have { $ours } ₽
+# $kind - what explains the difference, $sum - by how much, with a sign
+admin-reconcile-roubles-class = • { $kind ->
+    [not_ours] not through Forma
+    [missing] ⚠️ ours, and not at YooKassa
+    [amount_differs] ⚠️ amounts differ
+    [status_differs] ⚠️ statuses differ
+    [part] ⚠️ partial refund made in the cabinet
+   *[unknown] ⚠️ at YooKassa, and not ours
+}: { $sum } ₽, lines: { $lines }
+admin-reconcile-roubles-followed = Booked now: { $count }.
+admin-reconcile-roubles-unread = Roubles are not reconciled: YooKassa did not answer.
+
 ## /export
 
 admin-export-usage = Which days? The first and the last, in UTC: /export 2026-10-01 2026-12-31
@@ -162,10 +177,10 @@ error-no-period = Two days are needed, such as 2026-10-01 2026-12-31.
 
 ## /chargeback
 
-admin-chargeback-usage = Which payment? Its id at Telegram: /chargeback stx123
+admin-chargeback-usage = Which payment? Its id at Telegram or YooKassa: /chargeback stx123
 admin-chargeback-none = There is no such payment, or its money is gone already.
 # $id - the person's id, $at - when it was paid
-admin-chargeback-confirm = Book this payment as charged back? { STARS($stars) } · { $id } · { MOMENT($at) }. Access ends, what is left of the tokens goes, what was spent is owed.
+admin-chargeback-confirm = Book this payment as charged back? { payment-sum } · { $id } · { MOMENT($at) }. Access ends, what is left of the tokens goes, what was spent is owed.
 button-chargeback-confirm = Charged back
 button-chargeback-cancel = Leave it
 admin-chargeback-done = Booked: the payment was charged back.
@@ -190,7 +205,7 @@ admin-alert-star-payment-found = ⚠️ A lost payment was found: { STARS($stars
    *[other] It stands in quarantine.
 }
 # $owed - how many tokens the person owes now
-admin-alert-chargeback = ⚠️ A payment was charged back: { STARS($stars) } · { $id }. Subscription and tokens left are gone, { TOKENS($owed) } are owed.
+admin-alert-chargeback = ⚠️ A payment was charged back: { payment-sum } · { $id }. Subscription and tokens left are gone, { TOKENS($owed) } are owed.
 # $kind - what differs, $subject - a line of the list or the number of our row, $stars - the sum, signed
 admin-alert-stars-differ = ⚠️ Stars differ from Telegram's: { $stars } ⭐ · { $kind ->
     [amount_differs] another amount
@@ -228,3 +243,15 @@ admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name
 admin-alert-quarantine-roubles = ⚠️ A payment in roubles does not match its order: { ROUBLES($kopecks) } · { $id } · code { $code }. The money is here, the tokens are not granted.
 # $reason - YooKassa's answer
 admin-alert-roubles-refused = ⚠️ YooKassa does not take our payments: { $reason }. Nothing can be bought for roubles.
+admin-alert-roubles-differ = ⚠️ Roubles differ from YooKassa's lists: { ROUBLES($kopecks) } · { $kind ->
+    [missing] YooKassa does not have it
+    [amount_differs] another amount
+    [status_differs] another status
+    [part] a partial refund made in the cabinet
+   *[unknown] we do not have it
+} · { $subject }
+admin-alert-roubles-differ-more = ⚠️ More differences in roubles: { $count }. All of them stand in rouble_differences.
+admin-alert-refunded-roubles = Refunded { ROUBLES($kopecks) } · payment #{ $payment_id } · { $id }
+# $reason - why, in YooKassa's words or ours
+admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($kopecks) }: { $reason } · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }
+admin-alert-refund-overdue-roubles = ⚠️ A refund of { ROUBLES($kopecks) } is not over yet: payment #{ $payment_id } · { $id }. YooKassa is asked every minute.

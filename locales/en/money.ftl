@@ -152,7 +152,7 @@ paid-other-person = This invoice was made for someone else, so we are sending yo
 paid-twice = You have a subscription that is paid already, so we are sending { STARS($stars) } back. What you have: /subscription
 refunded = { STARS($stars) } refunded. The tokens of that purchase are gone.
 # The payment was taken back through a bank or an app store; $owed - the tokens that were spent
-charged-back = The { STARS($stars) } for your purchase were taken back from us. { $owed ->
+charged-back = The { payment-sum } for your purchase were taken back from us. { $owed ->
     [0] Its tokens and access are gone.
    *[other] Its tokens and access are gone, and { TOKENS($owed) } had been spent. Your next purchase makes up for them.
 } If this is a mistake, write to us: /paysupport

@@ -24,6 +24,14 @@ payment-declined = { $reason ->
 }
 paid-unclear-roubles = Your payment came in and we are checking it with YooKassa. There is nothing for you to do, we answer within 48 h. Code { $code }
 
+## Refunds: the money went, or YooKassa did not give it back; $tokens - how many tokens had been taken
+
+refunded-roubles = Refunded { ROUBLES($kopecks) }. The tokens of this purchase are gone; the money takes a few days to reach the card.
+refund-failed-roubles = { ROUBLES($kopecks) } could not be refunded yet: YooKassa did not carry it out. { $tokens ->
+    [0] The operator knows
+   *[other] The tokens of this purchase are yours again. The operator knows
+} and will look into it. To write to them: /paysupport
+
 ## The payment page
 
 pay-title = Payment
@@ -37,7 +45,7 @@ pay-choose = Choose
 pay-button = Pay { ROUBLES($kopecks) }
 pay-email = E-mail for the receipt. Kept for your next purchases
 # The refund rule, before paying
-pay-rule = YooKassa handles the payment. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent: /paysupport in the chat.
+pay-rule = YooKassa handles the payment. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent: /payments in the chat.
 pay-back = Back to the chat
 pay-done =
     Paid, thank you

@@ -29,6 +29,7 @@ admin-stats-wait = Ожидание: обычно { DURATION($p50_s) }, у 5 % �
 admin-stats-tokens = Списано: { TOKENS($tokens) }
 admin-stats-courtesy = За свой счёт: { TOKENS($tokens) }
 admin-stats-money = Оплат: { $payments } на { STARS($stars) }, возвращено { STARS($refunded) }
+admin-stats-roubles = Оплат в рублях: { $payments } на { ROUBLES($kopecks) }, возвращено { ROUBLES($refunded) }
 admin-stats-subscriptions = Подписки: платят { $active }, отменены до срока { $cancelled }, ждут оплаты { $past_due }
 admin-stats-plan = • { $plan }: { $count }
 admin-stats-empty = Вопросов не было.
@@ -154,6 +155,20 @@ admin-reconcile-failed = ⚠️ Не удалось провести: { $count }
 admin-reconcile-unread = Telegram не ответил, сверено с тем, что прочитано раньше.
 admin-reconcile-partial = Список длинный и прочитан не до конца, чтение продолжится само.
 
+# Рубли: суммы приходят строками, со знаком
+admin-reconcile-roubles-head = Сверка рублей с { MOMENT($since) }. У ЮKassa { $theirs } ₽ (строк: { $lines }), у нас { $ours } ₽
+# $kind - чем объясняется разница, $sum - на сколько, со знаком
+admin-reconcile-roubles-class = • { $kind ->
+    [not_ours] не через Форму
+    [missing] ⚠️ есть у нас, нет у ЮKassa
+    [amount_differs] ⚠️ суммы не сходятся
+    [status_differs] ⚠️ статусы не сходятся
+    [part] ⚠️ частичный возврат из кабинета
+   *[unknown] ⚠️ есть у ЮKassa, нет у нас
+}: { $sum } ₽, строк: { $lines }
+admin-reconcile-roubles-followed = Проведено сейчас: { $count }.
+admin-reconcile-roubles-unread = Рубли не сверены: ЮKassa не ответила.
+
 ## /export
 
 admin-export-usage = За какие дни? Первый и последний, по UTC: /export 2026-10-01 2026-12-31
@@ -162,10 +177,10 @@ error-no-period = Нужны два дня, например 2026-10-01 2026-12-
 
 ## /chargeback
 
-admin-chargeback-usage = Какую оплату? Её номер у Telegram: /chargeback stx123
+admin-chargeback-usage = Какую оплату? Её номер у Telegram или ЮKassa: /chargeback stx123
 admin-chargeback-none = Такой оплаты нет, или её деньги уже ушли.
 # $id - номер человека, $at - когда оплачено
-admin-chargeback-confirm = Отметить оплату отозванной? { STARS($stars) } · { $id } · { MOMENT($at) }. Доступ закроется, остаток токенов снимется, потраченное станет долгом.
+admin-chargeback-confirm = Отметить оплату отозванной? { payment-sum } · { $id } · { MOMENT($at) }. Доступ закроется, остаток токенов снимется, потраченное станет долгом.
 button-chargeback-confirm = Отозвана
 button-chargeback-cancel = Не отмечать
 admin-chargeback-done = Отмечено: оплата отозвана.
@@ -190,7 +205,7 @@ admin-alert-star-payment-found = ⚠️ Сверка нашла потерянн
    *[other] Стоит в карантине.
 }
 # $owed - сколько токенов человек теперь должен
-admin-alert-chargeback = ⚠️ Оплата отозвана: { STARS($stars) } · { $id }. Подписка и остаток токенов сняты, долг { TOKENS($owed) }.
+admin-alert-chargeback = ⚠️ Оплата отозвана: { payment-sum } · { $id }. Подписка и остаток токенов сняты, долг { TOKENS($owed) }.
 # $kind - в чём разница, $subject - строка списка или номер нашей записи, $stars - сумма со знаком
 admin-alert-stars-differ = ⚠️ Звёзды не сходятся с Telegram: { $stars } ⭐ · { $kind ->
     [amount_differs] суммы разные
@@ -228,3 +243,15 @@ admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name
 admin-alert-quarantine-roubles = ⚠️ Платёж в рублях не сошёлся с заказом: { ROUBLES($kopecks) } · { $id } · код { $code }. Деньги получены, токены не начислены.
 # $reason - ответ ЮKassa
 admin-alert-roubles-refused = ⚠️ ЮKassa не принимает наши платежи: { $reason }. Покупки за рубли не проходят.
+admin-alert-roubles-differ = ⚠️ Рубли не сходятся с ЮKassa: { ROUBLES($kopecks) } · { $kind ->
+    [missing] у ЮKassa этого нет
+    [amount_differs] суммы разные
+    [status_differs] статусы разные
+    [part] частичный возврат из кабинета
+   *[unknown] у нас этого нет
+} · { $subject }
+admin-alert-roubles-differ-more = ⚠️ И ещё расхождений в рублях: { $count }. Все они в таблице rouble_differences.
+admin-alert-refunded-roubles = Возврат { ROUBLES($kopecks) } · платёж #{ $payment_id } · { $id }
+# $reason - почему, словами ЮKassa или нашими
+admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES($kopecks) }: { $reason } · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }
+admin-alert-refund-overdue-roubles = ⚠️ Возврат { ROUBLES($kopecks) } ещё не завершён: платёж #{ $payment_id } · { $id }. Спрашиваем ЮKassa каждую минуту.
