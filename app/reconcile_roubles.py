@@ -68,9 +68,10 @@ async def run(app: App, *, cause: Cause) -> Summary:
     ids = {one.id for one in theirs}
     async with app.db.read() as connection:
         mine = await lists.ours(connection, ids=ids, since=since, until=until)
+        paid_here = await lists.paid_here(connection, {one.payment_id for one in back})
     missing = [row for row in mine.values() if row.provider_id not in ids]
     missing = [row for row in missing[:ASKED_MAX] if await _is_missing(app, row)]
-    found = lists.compare(theirs, mine, missing=missing)
+    found = lists.compare(theirs, mine, missing=missing, paid=paid_here)
     now = app.clock.now()
     async with app.db.transaction() as tx:
         # One after the other, so that none closes a difference that another one has just seen.

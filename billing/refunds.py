@@ -283,11 +283,13 @@ async def _lock(tx: AsyncConnection, payment_id: int, now: datetime) -> tuple[in
 async def charge_back(tx: AsyncConnection, *, payment_id: int, reason: str, now: datetime) -> Confirmed | None:
     """Book that the payer took a payment back without us: what is left of its tokens goes, what was spent is owed.
 
-    None when its money is gone already. A refund that was under way is taken as made: it was granted, so it forgives.
+    None when its money is gone already. A refund in Stars that was under way is taken as made: it was granted, so it
+    forgives. One in roubles moves by YooKassa's word alone, so until it has ended nothing is booked: None as well.
     """
-    await _lock(tx, payment_id, now)
-    payment = (await tx.execute(sa.select(payments.c.status).where(payments.c.id == payment_id))).one_or_none()
+    _, payment = await _lock(tx, payment_id, now)
     if payment is None or payment.status != "succeeded":
+        return None
+    if payment.provider != records.STARS and await _open_refund(tx, payment_id):
         return None
     refund = await request(tx, payment_id=payment_id, requested_by=None, reason=reason, now=now, kind="chargeback")
     change = await confirm(tx, refund_id=refund.id, now=now)

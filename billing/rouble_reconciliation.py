@@ -98,20 +98,34 @@ async def ours(connection: AsyncConnection, *, ids: Iterable[str], since: dateti
     return {one.provider_id: one for one in found}
 
 
-def compare(theirs: Iterable[Payment | Refund], mine: dict[str, Ours], *, missing: Iterable[Ours]) -> Comparison:
-    """Compare YooKassa's lists with ours. `missing`: rows of ours that it does not know, as it said itself."""
+async def paid_here(connection: AsyncConnection, ids: Iterable[str]) -> frozenset[str]:
+    """Return which of YooKassa's payments are ours, however old."""
+    found = await connection.execute(
+        sa.select(payments.c.provider_payment_id).where(
+            payments.c.provider == YOOKASSA,
+            payments.c.provider_payment_id == sa.any_(sa.literal(list(ids), ARRAY(sa.Text))),
+        )
+    )
+    return frozenset(found.scalars())
+
+
+def compare(
+    theirs: Iterable[Payment | Refund], mine: dict[str, Ours], *, missing: Iterable[Ours], paid: frozenset[str]
+) -> Comparison:
+    """Compare YooKassa's lists with ours. `missing`: rows of ours that it does not know, as it said itself.
+
+    `paid`: which payments of the listed refunds are ours; a payment may be older than the lists.
+    """
     sums: dict[str, list[int]] = defaultdict(list)
     unclear: list[Difference] = []
     lines, their_sum, our_sum = 0, 0, 0
-    listed = list(theirs)
-    foreign = {one.id for one in listed if isinstance(one, Payment) and _is_foreign(one, mine)}
-    for one in listed:
+    for one in theirs:
         sign = 1 if isinstance(one, Payment) else -1
         moved = sign * one.kopecks if one.status == "succeeded" else 0
         row = mine.get(one.id)
         lines, their_sum = lines + 1, their_sum + moved
         our_sum += row.kopecks if row else 0
-        class_ = _class(one, row, moved, foreign)
+        class_ = _class(one, row, moved, paid)
         if class_ is None:
             continue
         difference = moved - (row.kopecks if row else 0)
@@ -127,20 +141,16 @@ def compare(theirs: Iterable[Payment | Refund], mine: dict[str, Ours], *, missin
     return Comparison(lines, their_sum, our_sum, classes, tuple(unclear))
 
 
-def _is_foreign(one: Payment, mine: dict[str, Ours]) -> bool:
-    return one.id not in mine and PAYMENT_KEY not in one.metadata
-
-
-def _class(one: Payment | Refund, row: Ours | None, moved: int, foreign: set[str]) -> str | None:
+def _class(one: Payment | Refund, row: Ours | None, moved: int, paid: frozenset[str]) -> str | None:
     """Return why an object and our row of it differ, None if they do not."""
     if row is None:
         if not moved:
             return None  # nothing moved, and nothing is known of it here: both say the same
         if isinstance(one, Payment):
-            return "not_ours" if one.id in foreign else "unknown"
-        if one.payment_id in foreign:
-            return "not_ours"
-        return "unknown" if REFUND_KEY in one.metadata else "part"
+            return "unknown" if PAYMENT_KEY in one.metadata else "not_ours"
+        if REFUND_KEY in one.metadata:
+            return "unknown"
+        return "part" if one.payment_id in paid else "not_ours"
     if moved == row.kopecks:
         return None
     return "amount_differs" if moved and row.kopecks else "status_differs"

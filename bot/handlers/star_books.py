@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import admin_requests, reconcile_roubles, reconcile_stars
 from app.admin_requests import RequestGone, RequestOfAnother
-from billing import payments, star_export
+from billing import history, payments, star_export
 from billing.payments import Payment
 from bot import keyboards, rouble_cards, star_cards
 from bot.budget import Lane
@@ -91,8 +91,12 @@ async def chargeback(message: Message, command: CommandObject, ctx: Context) -> 
         return
     async with ctx.app.db.read() as connection:
         payment = await _by_charge(connection, charge)
+        purchase = payment and await history.find(connection, payment.id)
     if payment is None or payment.status != "succeeded":
         ctx.reply(say.say("admin-chargeback-none"))
+        return
+    if purchase and purchase.refunding and payment.provider != payments.STARS:
+        ctx.reply(say.say("admin-chargeback-refunding"))
         return
     async with ctx.transaction() as tx:
         request_id = await admin_requests.ask(

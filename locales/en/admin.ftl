@@ -179,6 +179,7 @@ error-no-period = Two days are needed, such as 2026-10-01 2026-12-31.
 
 admin-chargeback-usage = Which payment? Its id at Telegram or YooKassa: /chargeback stx123
 admin-chargeback-none = There is no such payment, or its money is gone already.
+admin-chargeback-refunding = A refund of this payment is under way. What becomes of it YooKassa will say; then try again.
 # $id - the person's id, $at - when it was paid
 admin-chargeback-confirm = Book this payment as charged back? { payment-sum } · { $id } · { MOMENT($at) }. Access ends, what is left of the tokens goes, what was spent is owed.
 button-chargeback-confirm = Charged back

@@ -179,6 +179,7 @@ error-no-period = Нужны два дня, например 2026-10-01 2026-12-
 
 admin-chargeback-usage = Какую оплату? Её номер у Telegram или ЮKassa: /chargeback stx123
 admin-chargeback-none = Такой оплаты нет, или её деньги уже ушли.
+admin-chargeback-refunding = По этому платежу уже идёт возврат. Чем он кончится, скажет ЮKassa; потом повторите.
 # $id - номер человека, $at - когда оплачено
 admin-chargeback-confirm = Отметить оплату отозванной? { payment-sum } · { $id } · { MOMENT($at) }. Доступ закроется, остаток токенов снимется, потраченное станет долгом.
 button-chargeback-confirm = Отозвана

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app import housekeeping, reconcile_roubles, refunding
+from billing import refunds
 from billing.yookassa import requests
 from tests.support import shop as chat
 from tests.support.roubles import EMAIL, PACK, Market, at_once, market
@@ -109,6 +110,16 @@ async def test_the_operator_refunds_roubles_in_two_steps_also_from_quarantine(ma
     await odd.wait_for("Вернули 1 ₽", timeout_s=chat.WAIT_S, since=0)
     resolved = "SELECT status || ' ' || (resolved_at IS NOT NULL) FROM payments WHERE id = :id"
     assert await forma.scalar(resolved, id=unclear) == "refunded true"
+    # While a refund is under way, nobody books in place of YooKassa's word.
+    waiting, ordered_back = await bought(mall)
+    await ordered(mall, waiting, ordered_back)
+    await operator.send(f"/chargeback {await forma.scalar(CHARGE, id=ordered_back)}", chat=group)
+    await forma.quiet_until(SAID, words="%По этому платежу уже идёт возврат%")
+    async with forma.app.db.transaction() as tx:
+        now = forma.app.clock.now()
+        assert await refunds.charge_back(tx, payment_id=ordered_back, reason="provider", now=now) is None
+    await mall.sweep()
+    await waiting.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S, since=0)
     # What a payer's bank took back without us: the month ends, what was spent is owed.
     reader, month = await bought(mall, MONTH_BUTTON)
     await operator.send(f"/chargeback {await forma.scalar(CHARGE, id=month)}", chat=group)
@@ -118,7 +129,7 @@ async def test_the_operator_refunds_roubles_in_two_steps_also_from_quarantine(ma
     await reader.wait_for("399 ₽ за вашу покупку отозвали", timeout_s=chat.WAIT_S, since=0)
     assert await forma.scalar("SELECT status FROM subscriptions WHERE person_id = :id", id=reader.id) == "revoked"
     await operator.send("/stats", chat=group)
-    await forma.quiet_until(SAID, words="%Оплат в рублях: 3 на 599_₽, возвращено 599_₽%")
+    await forma.quiet_until(SAID, words="%Оплат в рублях: 4 на 798_₽, возвращено 798_₽%")
     await operator.send("/reconcile", chat=group)
     await forma.quiet_until(SAID, words="%Сверка рублей с%Разницы нет.%")
 
@@ -352,6 +363,13 @@ async def test_yookassas_lists_are_compared_both_ways_and_what_is_behind_is_foll
     mall.server.world.state.payments[gone.id] = gone
     alerted = "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = 'admin-alert-roubles-differ'"
     assert await forma.scalar(alerted) == len(found.new) + 1
+    # A stranger's money that goes back long after it came is no more ours than it was.
+    await forma.advance(days=9)
+    await mall.shop.control("POST", "clock", {"offset_s": forma.app.clock.offset.total_seconds()})
+    await shop.create_refund(body.format(stranger.id, "123.00", "null"), key="another-program-back")
+    await forma.advance(seconds=700)
+    long_after = await reconcile_roubles.run(forma.app, cause="schedule")
+    assert (long_after.comparison.classes, long_after.new) == ({"not_ours": (1, -12_300)}, ())
     await mall.shop.fault("http_500", path="/v3/payments", method="GET", count=1)
     await reconcile_roubles.scheduled(forma.app)
     assert {await mall.status(other), await mall.status(third)} == {"succeeded"}
