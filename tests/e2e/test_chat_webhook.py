@@ -89,6 +89,7 @@ async def test_an_update_that_is_posted_twice_or_late_is_answered_once(forma: Fo
     await forma.tg.fault("getUpdates", kind)
     for text in ("[[echo: раз]]", "[[echo: два]]"):
         await person.send(text)
+    await person.wait_for("два", timeout_s=30, since=0)
     await forma.quiet(person)
     await forma.tg.clear_faults()
     told = [seen.text for seen in forma.answers(person)]
