@@ -7,12 +7,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
+from app.notices import tell
 from app.persons import Person
 from billing import house_access, ledger, subscriptions, trials
 from billing.house_access import HOUSE
 from billing.subscriptions import Change, Subscription
 from billing.trials import Offer
-from kit import outbox
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +42,12 @@ async def minute(app: App, *, now: datetime, limit: int) -> None:
             begun = await house_access.begin_if_free(tx, grant_id, now=now)
             if begun.until is not None:
                 args = {"plan": begun.titles, "until": begun.until.isoformat(), "tokens": begun.tokens}
-                await _notice(tx, person_id, "granted-begun", args, f"grant:{grant_id}", now)
+                await tell(tx, person_id, "granted-begun", args, f"grant:{grant_id}", now)
     async with app.db.transaction() as tx:
         for ending in await house_access.take_ending(tx, now=now, within=REMIND_BEFORE, limit=limit):
             if not await _goes_on(tx, ending.person_id):
                 notice = "trial-ending" if ending.status == "trialing" else "granted-ending"
-                await _notice(tx, ending.person_id, notice, _args_of(ending), f"subscription:{ending.id}", now)
+                await tell(tx, ending.person_id, notice, _args_of(ending), f"subscription:{ending.id}", now)
 
 
 async def tell_ended(tx: AsyncConnection, change: Change, *, now: datetime) -> None:
@@ -55,7 +55,7 @@ async def tell_ended(tx: AsyncConnection, change: Change, *, now: datetime) -> N
     ended = change.subscription
     if change.after == "expired" and not await _goes_on(tx, ended.person_id):
         notice = "trial-ended" if change.before == "trialing" else "granted-ended"
-        await _notice(tx, ended.person_id, notice, _args_of(ended), f"subscription:{ended.id}", now)
+        await tell(tx, ended.person_id, notice, _args_of(ended), f"subscription:{ended.id}", now)
 
 
 async def _goes_on(tx: AsyncConnection, person_id: int) -> bool:
@@ -68,16 +68,3 @@ async def _goes_on(tx: AsyncConnection, person_id: int) -> bool:
 def _args_of(subscription: Subscription) -> dict[str, Any]:
     assert subscription.until is not None  # the house's access has an end from its beginning
     return {"plan": subscription.titles, "until": subscription.until.isoformat()}
-
-
-async def _notice(
-    tx: AsyncConnection, person_id: int, notice: str, args: dict[str, Any], key: str, now: datetime
-) -> None:
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=person_id,
-        payload={"notice": notice, "args": args},
-        dedup_key=f"{notice}:{key}",
-        now=now,
-    )

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import persons
 from app.context import App
+from app.notices import tell
 from app.persons import Person
 from billing import referrals
 from billing.referrals import Rule, Standing
-from kit import outbox
 from kit.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -74,20 +74,7 @@ async def reward_due(app: App, *, now: datetime, limit: int) -> None:
             if earned is None:
                 continue
             key = f"referral:{one.friend_id}"
-            await _notice(tx, one.inviter_id, "invite-rewarded", {"tokens": rule.inviter_tokens}, key, now)
+            await tell(tx, one.inviter_id, "invite-rewarded", {"tokens": rule.inviter_tokens}, key, now)
             if rule.friend_tokens:
-                await _notice(tx, one.friend_id, "invite-welcome", {"tokens": rule.friend_tokens}, key, now)
+                await tell(tx, one.friend_id, "invite-welcome", {"tokens": rule.friend_tokens}, key, now)
             log.info("invitation_rewarded", inviter=one.inviter_id, friend=one.friend_id, payment=earned.payment_id)
-
-
-async def _notice(
-    tx: AsyncConnection, person_id: int, notice: str, args: dict[str, Any], key: str, now: datetime
-) -> None:
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=person_id,
-        payload={"notice": notice, "args": args},
-        dedup_key=f"{notice}:{key}",
-        now=now,
-    )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import free_access, gift_notices
 from app.alerts import alert
 from app.context import App
+from app.notices import tell
 from app.persons import Person
 from billing import debts, entitlements, gifts, payments, refunds, rouble_refunds, stars, subscriptions
 from billing.crediting import Credit
@@ -74,22 +75,22 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
     repaid = await debts.repaid_by(tx, payment_id=credit.payment_id)
     if repaid:
         left = await debts.owed(tx, person_id=person.id)
-        await _notice(tx, person.id, "debt-repaid", {"tokens": repaid, "left": left}, key, now)
+        await tell(tx, person.id, "debt-repaid", {"tokens": repaid, "left": left}, key, now)
     renewal = credit.subscription_id is not None and not credit.first
     if credit.gift is not None:
         await gift_notices.ready(tx, credit.gift, now=now)
     elif credit.starts_at is not None:
         begun = credit.starts_at <= now
         args["day"] = credit.starts_at.isoformat()
-        await _notice(tx, person.id, "paid-once" if begun else "paid-once-later", args, key, now)
+        await tell(tx, person.id, "paid-once" if begun else "paid-once-later", args, key, now)
         await warn_of_renewal(tx, person.id, key=key, now=now)
     else:
         notice = "paid-pack" if credit.subscription_id is None else "renewed" if renewal else "paid-subscription"
-        await _notice(tx, person.id, notice, args, key, now)
+        await tell(tx, person.id, notice, args, key, now)
     if credit.bonus:
-        await _notice(tx, person.id, "promo-bonus", {"tokens": credit.bonus}, key, now)
+        await tell(tx, person.id, "promo-bonus", {"tokens": credit.bonus}, key, now)
     if credit.replaced is not None:
-        await _notice(tx, person.id, "plan-changed", _args_of(credit.replaced), key, now)
+        await tell(tx, person.id, "plan-changed", _args_of(credit.replaced), key, now)
     operator = {"stars": credit.amount, "plan": credit.titles, "what": credit.titles, "id": person.id}
     await alert(
         app,
@@ -113,11 +114,11 @@ async def _tell_quarantined(app: App, tx: AsyncConnection, person: Person, credi
         now=now,
     )
     if not credit.refund_due:
-        await _notice(tx, person.id, "paid-unclear", {"code": code}, key, now)
+        await tell(tx, person.id, "paid-unclear", {"code": code}, key, now)
         return
     await request_refund(tx, payment_id=credit.payment_id, requested_by=None, reason=str(credit.reason), now=now)
     notice = "paid-other-person" if credit.reason == "wrong_payer" else "paid-twice"
-    await _notice(tx, person.id, notice, {"stars": credit.amount}, key, now)
+    await tell(tx, person.id, notice, {"stars": credit.amount}, key, now)
 
 
 async def request_refund(
@@ -195,7 +196,7 @@ async def confirm_refund(app: App, tx: AsyncConnection, refunded: StarsRefund, *
     if gift is not None:
         await gift_notices.refunded(tx, gift, key=f"refunded:{refund.id}", now=now)
     else:
-        await _notice(tx, refund.payer_id, "refunded", {"stars": refund.amount}, f"refunded:{refund.id}", now)
+        await tell(tx, refund.payer_id, "refunded", {"stars": refund.amount}, f"refunded:{refund.id}", now)
     args = {"stars": refund.amount, "id": refund.payer_id}
     await alert(app, tx, "admin-alert-refunded", args, dedup_key=f"alert:refunded:{refund.id}", now=now)
 
@@ -234,7 +235,7 @@ async def tell_change(app: App, tx: AsyncConnection, change: Change, *, now: dat
     elif change.after == "cancel_scheduled" and following:
         notice, args["next_plan"] = "cancelled-next-plan", following.titles
     if notice:
-        await _notice(tx, subscription.person_id, notice, args, key, now)
+        await tell(tx, subscription.person_id, notice, args, key, now)
     if change.after == "cancel_scheduled":
         args["id"] = subscription.person_id
         await alert(app, tx, "admin-alert-subscription-cancelled", args, dedup_key=f"alert:{key}", now=now)
@@ -249,7 +250,7 @@ async def tell_failed(app: App, tx: AsyncConnection, subscription: Subscription,
         "product": subscription.plan_id,
     }
     key = f"subscription:{subscription.id}:past_due:{args['until']}"
-    await _notice(tx, subscription.person_id, "renewal-failed", args, key, now)
+    await tell(tx, subscription.person_id, "renewal-failed", args, key, now)
     args["id"] = subscription.person_id
     await alert(app, tx, "admin-alert-renewal-failed", args, dedup_key=f"alert:{key}", now=now)
 
@@ -258,7 +259,7 @@ async def tell_month(tx: AsyncConnection, granted: Granted, *, now: datetime) ->
     """Tell a person that the tokens of a month have come."""
     args = {"plan": granted.subscription.titles, "tokens": granted.tokens, "until": granted.until.isoformat()}
     key = f"month:{granted.subscription.id}:{args['until']}"
-    await _notice(tx, granted.subscription.person_id, "month-granted", args, key, now)
+    await tell(tx, granted.subscription.person_id, "month-granted", args, key, now)
 
 
 async def warn_of_renewal(tx: AsyncConnection, person_id: int, *, key: str, now: datetime) -> None:
@@ -267,7 +268,7 @@ async def warn_of_renewal(tx: AsyncConnection, person_id: int, *, key: str, now:
     if renewing is not None:
         args = _args_of(renewing) | {"subscription": renewing.id}
         args["day"] = args["until"]
-        await _notice(tx, person_id, "renews-beside", args, key, now)
+        await tell(tx, person_id, "renews-beside", args, key, now)
 
 
 async def tell_renewal(tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
@@ -275,7 +276,7 @@ async def tell_renewal(tx: AsyncConnection, subscription: Subscription, *, now: 
     args = _args_of(subscription)
     args["day"] = args["until"]
     key = f"subscription:{subscription.id}:{args['until']}"
-    await _notice(tx, subscription.person_id, "renewal-soon", args, key, now)
+    await tell(tx, subscription.person_id, "renewal-soon", args, key, now)
 
 
 async def to_free(app: App, tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
@@ -290,7 +291,7 @@ async def to_free(app: App, tx: AsyncConnection, subscription: Subscription, *, 
             await tell_change(app, tx, change, now=now)
         else:  # paid time runs still
             key = f"subscription:{subscription.id}:to-free"
-            await _notice(tx, subscription.person_id, "cancelled", _args_of(change.subscription), key, now)
+            await tell(tx, subscription.person_id, "cancelled", _args_of(change.subscription), key, now)
 
 
 def _args_of(subscription: Subscription) -> dict[str, Any]:
@@ -323,19 +324,6 @@ async def stop_renewal(tx: AsyncConnection, person_id: int, first_charge: str, n
 async def _call_refund(tx: AsyncConnection, refund: refunds.Refund, key: str, now: datetime) -> None:
     data = {"user_id": refund.payer_id, "telegram_payment_charge_id": refund.charge_id}
     await _call(tx, refund.payer_id, REFUND_METHOD, data, key, now)
-
-
-async def _notice(
-    tx: AsyncConnection, person_id: int, notice: str, args: dict[str, Any], key: str, now: datetime
-) -> None:
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=person_id,
-        payload={"notice": notice, "args": args},
-        dedup_key=f"{notice}:{key}",
-        now=now,
-    )
 
 
 async def _call(

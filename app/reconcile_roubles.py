@@ -17,10 +17,11 @@ from app import rouble_payments, rouble_refunds
 from app.alerts import alert
 from app.context import App
 from billing import rouble_reconciliation as lists
+from billing.payments import YOOKASSA
 from billing.rouble_reconciliation import Comparison, Difference, Ours
-from billing.yookassa.errors import NotReached, Refused, Unknown
+from billing.yookassa.errors import Refused
 from billing.yookassa.objects import Page, Payment, Refund
-from kit.errors import Conflict
+from kit.errors import Conflict, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,8 @@ log = structlog.get_logger(__name__)
 WINDOW: Final = timedelta(days=7)
 SETTLE: Final = timedelta(minutes=10)
 PAGES_MAX: Final = 1_000
-# What the list lacks is asked for by its id: a payment may have reached YooKassa outside the window.
+# What the list lacks is asked for by its id: a payment may have reached YooKassa outside the window. A list that lacks
+# more than this is no list of ours.
 ASKED_MAX: Final = 100
 TOLD_MAX: Final = 10
 RESULT_LOCK: Final = 0x52554252  # "RUBR"
@@ -38,8 +40,11 @@ Cause = Literal["schedule", "command"]
 T = TypeVar("T")
 
 
-class ListTooLong(Exception):
-    """YooKassa's list does not end within PAGES_MAX pages."""
+class ListUnread(Unavailable):
+    """YooKassa's lists cannot be had whole, so nothing is concluded from them; `detail` says what stood in the way."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(YOOKASSA, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Summary:
 async def run(app: App, *, cause: Cause) -> Summary:
     """Follow what is behind, compare both sides, keep the result, alert what is new.
 
-    Raises NotReached, Unknown when YooKassa does not tell its lists.
+    Raises NotReached, Unknown, ListUnread when YooKassa does not tell its lists.
     """
     shop = rouble_payments.shop_of(app)
     until = app.clock.now() - SETTLE
@@ -70,7 +75,9 @@ async def run(app: App, *, cause: Cause) -> Summary:
         mine = await lists.ours(connection, ids=ids, since=since, until=until)
         paid_here = await lists.paid_here(connection, {one.payment_id for one in back})
     missing = [row for row in mine.values() if row.provider_id not in ids]
-    missing = [row for row in missing[:ASKED_MAX] if await _is_missing(app, row)]
+    if len(missing) > ASKED_MAX:
+        raise ListUnread(f"{len(missing)} of ours are not in it")
+    missing = [row for row in missing if await _is_missing(app, row)]
     found = lists.compare(theirs, mine, missing=missing, paid=paid_here)
     now = app.clock.now()
     async with app.db.transaction() as tx:
@@ -84,16 +91,19 @@ async def run(app: App, *, cause: Cause) -> Summary:
 
 
 async def _all(read: Callable[[str], Awaitable[Page[T]]]) -> list[T]:
-    """Return a whole list, page by page."""
+    """Return a whole list, page by page. Raises ListUnread."""
     found: list[T] = []
     cursor = ""
     for _ in range(PAGES_MAX):
-        page = await read(cursor)
+        try:
+            page = await read(cursor)
+        except Refused as refused:
+            raise ListUnread(str(refused)) from refused
         found += page.items
         cursor = page.next_cursor
         if not cursor:
             return found
-    raise ListTooLong
+    raise ListUnread(f"no end after {PAGES_MAX} pages")
 
 
 async def _follow(app: App, paid: list[Payment], back: list[Refund]) -> int:
@@ -136,10 +146,6 @@ async def _tell_new(app: App, tx: AsyncConnection, new: list[Difference], now: d
 
 
 async def scheduled(app: App) -> None:
-    """Reconcile once a day; while YooKassa is away the next day does it."""
-    if app.yookassa is None:
-        return
-    try:
+    """Reconcile once a day. Raises as `run`: what one day misses the next one sees, and the operator hears of two."""
+    if app.yookassa is not None:
         await run(app, cause="schedule")
-    except (NotReached, Unknown) as error:
-        log.warning("roubles_not_reconciled", detail=error.detail)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import persons, purchase
 from app.alerts import alert
 from app.context import App
+from app.notices import tell
 from app.persons import Person
 from app.purchase import StarsPayment, StarsRefund
 from app.renewals import call_off
@@ -22,7 +23,6 @@ from billing import orders, payments, refunds, star_reconciliation, star_transac
 from billing.payments import Payment
 from billing.star_reconciliation import Comparison, Difference
 from billing.star_transactions import NANO, Reading, Transaction
-from kit import outbox
 from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -185,14 +185,7 @@ async def charge_back(app: App, tx: AsyncConnection, payment: Payment, *, now: d
         await call_off(tx, change.subscription, key=f"chargeback:{refund.id}", now=now)
     # Whose tokens went is who ordered; whoever paid somebody else's invoice had nothing of it.
     money = {"amount": refund.amount, "currency": payment.currency, "owed": refund.tokens_owed}
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=payment.payer_id,
-        payload={"notice": "charged-back", "args": money},
-        dedup_key=f"charged-back:{refund.id}",
-        now=now,
-    )
+    await tell(tx, payment.payer_id, "charged-back", money, str(refund.id), now)
     args = money | {"id": payment.payer_id}
     await alert(app, tx, "admin-alert-chargeback", args, dedup_key=f"alert:chargeback:{refund.id}", now=now)
     return "charged_back"

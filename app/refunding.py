@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import purchase
 from app.alerts import alert
 from app.context import App
+from app.notices import tell
 from billing import history, ledger, quarantine, refund_policy, refunds, subscriptions
 from billing.cases import ANSWER_WITHIN, REMIND_BEFORE, REMIND_EVERY, REMINDERS_MAX
 from billing.history import Purchase
 from billing.quarantine import Resolved
 from billing.refund_policy import Rule, Verdict
 from billing.tables import payments
-from kit import audit, outbox
+from kit import audit
 from kit.errors import Rejected
 
 log = structlog.get_logger(__name__)
@@ -128,23 +129,14 @@ async def credit_after_all(tx: AsyncConnection, agreed: quarantine.Terms, *, act
         details={"payment": agreed.payment_id, "plan": agreed.plan_id, "tokens": agreed.tokens},
         now=now,
     )
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=agreed.person_id,
-        payload={
-            "notice": "credited-after-all",
-            "args": {
-                "plan": agreed.titles,
-                "tokens": agreed.tokens,
-                "until": credit.until.isoformat() if credit.until else None,
-                "ends": credit.until is not None,
-                "kind": agreed.kind,
-            },
-        },
-        dedup_key=f"credited-after-all:{agreed.payment_id}",
-        now=now,
-    )
+    args = {
+        "plan": agreed.titles,
+        "tokens": agreed.tokens,
+        "until": credit.until.isoformat() if credit.until else None,
+        "ends": credit.until is not None,
+        "kind": agreed.kind,
+    }
+    await tell(tx, agreed.person_id, "credited-after-all", args, str(agreed.payment_id), now)
     log.info("quarantine_credited", payment=agreed.payment_id, person=agreed.person_id, actor=actor_id)
     return resolved
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts import alert
 from app.context import App
+from app.notices import tell
 from app.persons import persons
 from app.purchase import EDIT_SUBSCRIPTION_METHOD
 from billing import renewal_stops
@@ -73,17 +74,8 @@ async def tell_stopped(tx: AsyncConnection, *, person_id: int, now: datetime) ->
     """Tell somebody who came back which renewals were stopped while they were away: once each."""
     for stop in await renewal_stops.take_untold(tx, person_id=person_id, now=now):
         subscription = stop.subscription
-        await outbox.add(
-            tx,
-            kind=outbox.NOTICE,
-            chat_id=person_id,
-            payload={
-                "notice": "renewal-stopped",
-                "args": {"plan": subscription.titles, "since": stop.at.isoformat(), "stars": subscription.amount},
-            },
-            dedup_key=f"renewal-stopped:{stop.id}",
-            now=now,
-        )
+        args = {"plan": subscription.titles, "since": stop.at.isoformat(), "stars": subscription.amount}
+        await tell(tx, person_id, "renewal-stopped", args, str(stop.id), now)
 
 
 async def call_off(tx: AsyncConnection, subscription: Subscription, *, key: str, now: datetime) -> None:

@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import persons, purchase, rouble_refunds
 from app.alerts import alert
 from app.context import App
+from app.notices import tell
 from billing import rouble_payments
 from billing.payments import YOOKASSA
 from billing.rouble_payments import KEY_LIFE, ORDER_KEY, PAYMENT_KEY, Followed, RoublePayment
 from billing.yookassa import objects
 from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
-from kit import ids, inbox, outbox
+from kit import ids, inbox
 from kit.errors import Conflict
 from kit.words import Key
 
@@ -117,6 +118,10 @@ async def ask(app: App, going: RoublePayment) -> None:
         await post(app, going.id)
     elif going.sent_at is not None and now >= going.sent_at + KEY_LIFE:
         await _look_through(app, going)
+    else:
+        # Too late to repeat, too early to say that it was never made: it waits, behind those that can be asked about.
+        async with app.db.transaction() as tx:
+            await rouble_payments.mark_asked(tx, going.id, now=now)
 
 
 async def _look_through(app: App, going: RoublePayment) -> None:
@@ -239,12 +244,12 @@ async def _tell(app: App, tx: AsyncConnection, followed: Followed) -> None:
             sold = app.plans.plan(credit.plan_id) if credit.plan_id else None
             args["day"] = credit.starts_at.isoformat()
             month = sold is not None and sold.kind == "subscription"
-            notice = Key("paid-month") if month else Key("paid-once")
+            at_once = Key("paid-month") if month else Key("paid-once")
             later = Key("paid-month-later") if month else Key("paid-once-later")
-            await _notice(tx, followed, notice if credit.starts_at <= now else later, args, key, app)
+            await tell(tx, followed.person_id, at_once if credit.starts_at <= now else later, args, key, now)
             await purchase.warn_of_renewal(tx, followed.person_id, key=key, now=now)
         else:
-            await _notice(tx, followed, "paid-pack" if until else "paid-pack-forever", args, key, app)
+            await tell(tx, followed.person_id, "paid-pack" if until else "paid-pack-forever", args, key, now)
         person = await persons.find(tx, person_id=followed.person_id)
         said = {"kopecks": credit.amount, "what": followed.titles, "id": followed.person_id}
         said["name"] = person.first_name if person else "?"
@@ -252,22 +257,9 @@ async def _tell(app: App, tx: AsyncConnection, followed: Followed) -> None:
     elif credit is not None and credit.outcome == "quarantined":
         code = ids.error_code()
         log.error("payment_quarantined", payment=followed.payment_id, reason=credit.reason, code=code)
-        await _notice(tx, followed, "paid-unclear-roubles", {"code": code}, key, app)
+        await tell(tx, followed.person_id, "paid-unclear-roubles", {"code": code}, key, now)
         said = {"kopecks": credit.amount, "id": followed.person_id, "code": code}
         await alert(app, tx, "admin-alert-quarantine-roubles", said, dedup_key=f"alert:{key}", now=now)
     elif followed.status == "canceled" and followed.reason not in QUIET_REASONS:
         args = {"plan": followed.titles, "reason": REASON_WORDS.get(followed.reason, "other")}
-        await _notice(tx, followed, "payment-declined", args, key, app)
-
-
-async def _notice(
-    tx: AsyncConnection, followed: Followed, notice: str, args: dict[str, Any], key: str, app: App
-) -> None:
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=followed.person_id,
-        payload={"notice": notice, "args": args},
-        dedup_key=f"{notice}:{key}",
-        now=app.clock.now(),
-    )
+        await tell(tx, followed.person_id, "payment-declined", args, key, now)

@@ -239,7 +239,7 @@ async def _price(connection: AsyncConnection, person_id: int, product: Plan | No
 
 async def _begins(connection: AsyncConnection, person_id: int, product: Plan, now: datetime) -> datetime | None:
     """Return when a person's time of a product would begin, None where that is at once."""
-    version_id = await catalog.latest_version(connection, product.id)
+    version_id = await catalog.latest_version_id(connection, product.id)
     begins = await once.starts_at(
         connection, person_id=person_id, plan_version_id=version_id, behind="as_good", now=now
     )

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts import alert
 from app.context import App
+from app.notices import tell
 from billing import rouble_refunds
 from billing.refunds import Refund
 from billing.rouble_payments import KEY_LIFE
@@ -20,7 +21,7 @@ from billing.rouble_refunds import REFUND_KEY, Followed, RoubleRefund
 from billing.yookassa import objects
 from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
-from kit import inbox, outbox
+from kit import inbox
 from kit.errors import Conflict, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -94,6 +95,10 @@ async def ask(app: App, going: RoubleRefund) -> None:
         await post(app, going.id)
     elif going.sent_at is not None and now >= going.sent_at + KEY_LIFE:
         await _look_through(app, going)
+    else:
+        # Too late to repeat, too early to say that it was never made: it waits, behind those that can be asked about.
+        async with app.db.transaction() as tx:
+            await rouble_refunds.mark_asked(tx, going.id, now=now)
 
 
 async def _look_through(app: App, going: RoubleRefund) -> None:
@@ -158,20 +163,13 @@ async def _tell(app: App, tx: AsyncConnection, refund: Refund, reason: str, now:
     args = {"kopecks": refund.amount, "tokens": refund.tokens_taken}
     said = {"kopecks": refund.amount, "id": refund.payer_id, "payment_id": refund.payment_id, "reason": reason or "?"}
     if refund.status == "succeeded":
-        notice, told = "refunded-roubles", "admin-alert-refunded-roubles"
+        key, told = "refunded-roubles", "admin-alert-refunded-roubles"
     elif refund.status == "canceled":
-        notice, told = "refund-failed-roubles", "admin-alert-refund-failed-roubles"
+        key, told = "refund-failed-roubles", "admin-alert-refund-failed-roubles"
     else:
         return
-    await outbox.add(
-        tx,
-        kind=outbox.NOTICE,
-        chat_id=refund.payer_id,
-        payload={"notice": notice, "args": args},
-        dedup_key=f"{notice}:{refund.id}",
-        now=now,
-    )
-    await alert(app, tx, told, said, dedup_key=f"alert:{notice}:{refund.id}", now=now)
+    await tell(tx, refund.payer_id, key, args, str(refund.id), now)
+    await alert(app, tx, told, said, dedup_key=f"alert:{key}:{refund.id}", now=now)
 
 
 def _shop(app: App) -> YooKassa:

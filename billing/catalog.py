@@ -306,8 +306,8 @@ async def publish(tx: AsyncConnection, catalog: Catalog, now: datetime) -> Publi
     return Published(tuple(changed), gone)
 
 
-async def latest_version(connection: AsyncConnection, plan_id: str) -> int:
-    """Return the number of the terms under which a published plan is sold now."""
+async def latest_version_id(connection: AsyncConnection, plan_id: str) -> int:
+    """Return the id of the terms under which a published plan is sold now."""
     versions = sa.select(plan_versions.c.id).where(plan_versions.c.plan_id == plan_id)
     latest = versions.order_by(plan_versions.c.version.desc()).limit(1)
     return int((await connection.execute(latest)).scalar_one())

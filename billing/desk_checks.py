@@ -18,6 +18,30 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        10,
+        "no key of a refund at YooKassa is used after its 24 hours, and none is used twice",
+        """
+        SELECT 'refund ' || r.id, 'sent ' || coalesce(y.sent_at::text, 'never') || ', again ' || y.posted_at
+        FROM refunds r JOIN yookassa_refunds y ON y.refund_id = r.id JOIN payments p ON p.id = r.payment_id
+        WHERE y.posted_at IS NOT NULL AND {payer} AND (
+            y.sent_at IS NULL OR y.posted_at < y.sent_at OR y.posted_at >= y.sent_at + interval '24 hours'
+            OR EXISTS (SELECT FROM payments q WHERE q.idempotency_key = r.idempotency_key)
+        )
+        """,
+    ),
+    Check(
+        12,
+        "the last reconciliation of roubles is explained by named classes",
+        """
+        SELECT 'rouble_reconciliation ' || c.id, theirs_kopecks || ' theirs, ' || ours_kopecks || ' ours, '
+               || explained || ' kopecks explained'
+        FROM (SELECT * FROM rouble_reconciliations ORDER BY id DESC LIMIT 1) c,
+             LATERAL (SELECT coalesce(sum((value ->> 'kopecks')::bigint), 0) AS explained
+                      FROM jsonb_each(c.classes)) e
+        WHERE theirs_kopecks - ours_kopecks <> explained
+        """,
+    ),
+    Check(
         12,
         "what counts as ours in Telegram's list is ours",
         """

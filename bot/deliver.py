@@ -24,7 +24,6 @@ from bot.refusals import Migrated, Refused, Unreachable
 from inference import dialogs
 from kit import chats, outbox, signals
 from kit.errors import InsufficientTokens, Unavailable
-from kit.observability import outbox_age_s
 from kit.outbox import Post
 from kit.words import words
 
@@ -81,14 +80,13 @@ class Deliver:
         now = app.clock.now()
         async with app.db.read() as connection:
             posts = await outbox.due(connection, now=now, limit=BATCH_MAX, exclude_chats=list(self._busy))
-        outbox_age_s.set((now - posts[0].created_at).total_seconds() if posts else 0)
         by_chat: dict[int, list[Post]] = defaultdict(list)
         for post in posts:
             by_chat[post.chat_id].append(post)
         started = 0
         for chat_id, queue in by_chat.items():
-            if chat_id in self._busy or len(self._busy) >= CHATS_MAX:
-                continue  # its task looks again when it is through
+            if len(self._busy) >= CHATS_MAX:
+                break  # whichever task is through first looks again
             task = asyncio.create_task(self._chat(chat_id, queue), name=f"deliver-{chat_id}")
             self._busy[chat_id] = task
             started += 1

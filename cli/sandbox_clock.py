@@ -44,9 +44,9 @@ async def follow(database_url: str, telegram_url: str, shop_url: str = "") -> No
 async def _together(db: Database, session: aiohttp.ClientSession, servers: list[str]) -> None:
     """Bring whatever lags behind to the clock that is furthest ahead."""
     offsets = {server: await _offset_s(session, server) for server in servers}
-    ahead_s = max(offsets.values())
     async with db.read() as connection:
         ours_s = (await stamp.clock_offset(connection)).total_seconds()
+    ahead_s = max(ours_s, *offsets.values())
     if ours_s != int(ahead_s):
         async with db.transaction() as tx:
             await stamp.set_clock_offset(tx, timedelta(seconds=int(ahead_s)))

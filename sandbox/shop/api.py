@@ -217,6 +217,8 @@ async def _break(request: web.Request, kind: str, answer: Json) -> web.StreamRes
     if kind == "http_500":
         error = ApiError(500, "internal_server_error", "Something broke; what became of the request is not known")
         return reply(error.body(), 500)
+    if kind == "forbidden":
+        return reply(ApiError(403, "forbidden", "This shop may not do this").body(), 403)
     if kind == "rate_limit":
         return reply(ApiError(429, "too_many_requests", "Too many requests, come back later").body(), 429)
     if kind == "html":

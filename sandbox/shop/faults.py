@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from sandbox.shop.errors import BadInput
 from sandbox.shop.state import Json
 
-BEFORE = frozenset({"http_500", "rate_limit", "html", "hang", "reset", "delay"})
+BEFORE = frozenset({"http_500", "forbidden", "rate_limit", "html", "hang", "reset", "delay"})
 AFTER = frozenset({"http_500_after", "html_after", "hang_after", "reset_after", "half_after"})
 DELIVERY = frozenset({"drop", "duplicate", "reorder", "delay_notification"})
 FAULTS_MAX = 100

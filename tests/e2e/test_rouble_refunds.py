@@ -1,6 +1,7 @@
 """Roubles go back, from the button in /payments to the shop's books: once each, whatever gets lost."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -8,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app import housekeeping, reconcile_roubles, refunding
-from billing import refunds
+from billing import refunds, rouble_refunds
 from billing.yookassa import requests
+from kit.errors import Unavailable
 from tests.support import shop as chat
 from tests.support.roubles import EMAIL, PACK, Market, at_once, market
 from tests.support.telegram import Person
@@ -172,13 +174,13 @@ async def test_a_process_that_died_before_or_after_the_call_refunds_once(mall: M
     await at_once(ordered(mall, early, one), ordered(mall, late, two))
     assert await mall.forma.scalar(LEFT, id=early.id) < PACK  # the tokens went with the intent
     # The second one was sent, and what YooKassa answered was never read.
-    sent = "SELECT idempotency_key, request FROM refunds r JOIN yookassa_refunds y ON y.refund_id = r.id WHERE {}"
+    refund_id = await mall.forma.scalar("SELECT id FROM refunds WHERE payment_id = :id", id=two)
     async with mall.forma.app.db.transaction() as tx:
-        key, request = (await tx.exec_driver_sql(sent.format(f"payment_id = {two}"))).one()
-        await tx.exec_driver_sql(f"UPDATE refunds SET status = 'sent' WHERE payment_id = {two}")
+        going = await rouble_refunds.take_to_post(tx, refund_id, now=mall.forma.app.clock.now())
+    assert going is not None
     await mall.shop.fault("drop", event="refund.*")
     assert mall.forma.app.yookassa is not None
-    await mall.forma.app.yookassa.create_refund(request, key=key)
+    await mall.forma.app.yookassa.create_refund(going.request, key=going.key)
     await mall.sweep()
     for person, payment in ((early, one), (late, two)):
         await person.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S)
@@ -219,7 +221,13 @@ async def test_after_a_day_an_unknown_refund_is_looked_for_in_the_list(mall: Mar
     await mall.sweep(seconds=15)
     assert (await refunds_of(mall, arrived), await refunds_of(mall, lost)) == ("unknown", "unknown")
     posts = len(await mall.shop.calls(POSTS, method="POST"))
-    await mall.sweep(hours=25)
+    # In the last hour of its key it is neither sent again nor given up, and keeps nobody behind it waiting.
+    await mall.sweep(hours=23.5)
+    asked = "SELECT y.asked_at FROM yookassa_refunds y JOIN refunds r ON r.id = y.refund_id WHERE r.payment_id = :id"
+    for payment in (one, two):
+        assert await mall.forma.scalar(asked, id=payment) > mall.forma.app.clock.now() - timedelta(minutes=1)
+    assert (await refunds_of(mall, arrived), await refunds_of(mall, lost)) == ("unknown", "unknown")
+    await mall.sweep(hours=1.5)
     await arrived.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S)
     told = await lost.wait_for("пока не вышло", timeout_s=chat.WAIT_S)
     assert "Токены этой покупки снова ваши" in told.text
@@ -317,7 +325,9 @@ async def test_a_refund_that_takes_long_is_the_operators_matter(mall: Market) ->
     await person.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S)
 
 
-async def test_yookassas_lists_are_compared_both_ways_and_what_is_behind_is_followed(mall: Market) -> None:
+async def test_yookassas_lists_are_compared_both_ways_and_what_is_behind_is_followed(
+    mall: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forma, shop = mall.forma, mall.forma.app.yookassa
     assert shop is not None
     (person, payment), (other, second), (third, kept) = await at_once(bought(mall), bought(mall), bought(mall))
@@ -361,6 +371,12 @@ async def test_yookassas_lists_are_compared_both_ways_and_what_is_behind_is_foll
     lacking = await reconcile_roubles.run(forma.app, cause="schedule")
     assert [(one.class_, one.kopecks) for one in lacking.new] == [("missing", -19_900)]
     mall.server.world.state.payments[gone.id] = gone
+    # A list that lacks nearly all of ours is another shop's: nothing is concluded from it.
+    known, mall.server.world.state.payments = mall.server.world.state.payments, {}
+    monkeypatch.setattr(reconcile_roubles, "ASKED_MAX", 2)
+    with pytest.raises(reconcile_roubles.ListUnread, match="are not in it"):
+        await reconcile_roubles.scheduled(forma.app)
+    mall.server.world.state.payments = known
     alerted = "SELECT count(*) FROM outbox WHERE payload ->> 'notice' = 'admin-alert-roubles-differ'"
     assert await forma.scalar(alerted) == len(found.new) + 1
     # A stranger's money that goes back long after it came is no more ours than it was.
@@ -371,5 +387,9 @@ async def test_yookassas_lists_are_compared_both_ways_and_what_is_behind_is_foll
     long_after = await reconcile_roubles.run(forma.app, cause="schedule")
     assert (long_after.comparison.classes, long_after.new) == ({"not_ours": (1, -12_300)}, ())
     await mall.shop.fault("http_500", path="/v3/payments", method="GET", count=1)
-    await reconcile_roubles.scheduled(forma.app)
+    with pytest.raises(Unavailable):
+        await reconcile_roubles.scheduled(forma.app)
+    await mall.shop.fault("forbidden", path="/v3/payments", method="GET", count=1)
+    with pytest.raises(reconcile_roubles.ListUnread, match="403"):
+        await reconcile_roubles.scheduled(forma.app)
     assert {await mall.status(other), await mall.status(third)} == {"succeeded"}

@@ -232,10 +232,18 @@ async def test_after_a_day_an_unknown_payment_is_looked_for_in_the_list(mall: Ma
         page = await mall.browser.open(url)
         await mall.shop.fault(fault, path=POSTS, method="POST", count=1)
         await mall.browser.press(url, page, email=EMAIL)
-    await mall.shop.pay((await mall.payments())[-1]["id"])
     await mall.shop.fault("drop", event="payment.*")
+    await mall.shop.pay((await mall.payments())[-1]["id"])
     posts = len(await mall.shop.calls(POSTS, method="POST"))
-    await mall.sweep(hours=25)
+    # In the last hour of its key it is neither sent again nor given up, and keeps nobody behind it waiting.
+    await mall.sweep(hours=23.5)
+    asked = (
+        "SELECT min(y.asked_at) FROM yookassa_payments y JOIN payments p ON p.id = y.payment_id WHERE p.payer_id = :id"
+    )
+    for person in (arrived, lost):
+        assert await mall.status(person) == "unknown"
+        assert await mall.forma.scalar(asked, id=person.id) > mall.forma.app.clock.now() - timedelta(minutes=1)
+    await mall.sweep(hours=1.5)
     await arrived.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
     assert (await mall.status(arrived), await mall.status(lost)) == ("succeeded", "canceled")
     assert len(await mall.shop.calls(POSTS, method="POST")) == posts

@@ -235,6 +235,14 @@ CORRUPTIONS = {
     (10, "no key of YooKassa's is used after its 24 hours, and no payment was sent without one"):
         "INSERT INTO yookassa_payments (payment_id, request, posted_at)"
         " SELECT id, '{{}}', created_at FROM payments WHERE payer_id = {person}",
+    (10, "no key of a refund at YooKassa is used after its 24 hours, and none is used twice"):
+        "INSERT INTO yookassa_refunds (refund_id, request, sent_at, posted_at)"
+        " SELECT r.id, '{{}}', r.created_at, r.created_at + interval '1 day'"
+        " FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE p.payer_id = {person}",
+    (12, "the last reconciliation of roubles is explained by named classes"):
+        "INSERT INTO rouble_reconciliations (cause, since, until, followed, lines, theirs_kopecks, ours_kopecks,"
+        " classes, ended_at)"
+        " VALUES ('test', now(), now(), 0, 1, 500, 300, '{{\"part\": {{\"lines\": 1, \"kopecks\": 100}}}}', now())",
     (17, "a case about a payment is its payer's"):
         "INSERT INTO cases (person_id, payment_id, status, created_at, updated_at)"
         " SELECT 1, max(id), 'answered', now(), now() FROM payments WHERE payer_id = {person}",

@@ -77,3 +77,24 @@ async def test_a_server_that_came_back_with_an_older_clock_is_brought_forward(
         follower.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await follower
+
+
+async def test_forma_that_is_ahead_of_a_sandbox_begun_anew_is_not_set_back(
+    database: Database, database_url: str, telegram: SandboxTelegram, bench: ShopBench
+) -> None:
+    await _stamped(database, stamp.SANDBOX)
+    async with database.transaction() as tx:
+        await stamp.set_clock_offset(tx, timedelta(days=3))
+    follower = asyncio.create_task(
+        sandbox_clock.follow(database_url, telegram.base_url, bench.server.base_url), name="clock"
+    )
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while {await _offset_s(telegram), await _offset_s(bench.shop)} != {3 * DAY_S}:
+                await asyncio.sleep(0.02)
+        async with database.read() as connection:
+            assert await stamp.clock_offset(connection) == timedelta(days=3)
+    finally:
+        follower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follower
