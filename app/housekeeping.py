@@ -15,7 +15,7 @@ from app import (
 )
 from app.context import App
 from billing import cases as billing_cases
-from billing import checkout_links, discounts, lots, orders, refunds, subscriptions
+from billing import checkout_links, discounts, lots, orders, refunds, star_reminders, subscriptions
 from billing.payments import STARS, YOOKASSA
 from kit import inbox, outbox
 
@@ -42,10 +42,10 @@ async def minute(app: App) -> None:
             if change.after != "past_due":  # nobody is alarmed before it is known that the renewal is not just late
                 await purchase.tell_change(app, tx, change, now=now)
     async with app.db.transaction() as tx:
-        for owed in await subscriptions.take_grace(tx, now=now, after=SILENCE_MAX, limit=BATCH_MAX):
+        for owed in await star_reminders.take_grace(tx, now=now, after=SILENCE_MAX, limit=BATCH_MAX):
             await purchase.tell_failed(app, tx, owed, now=now)
     async with app.db.transaction() as tx:
-        for renewing in await subscriptions.take_renewals(tx, now=now, within=REMIND_BEFORE, limit=BATCH_MAX):
+        for renewing in await star_reminders.take_renewals(tx, now=now, within=REMIND_BEFORE, limit=BATCH_MAX):
             await purchase.tell_renewal(tx, renewing, now=now)
     async with app.db.transaction() as tx:
         await orders.expire_due(tx, now=now, limit=BATCH_MAX)

@@ -90,7 +90,7 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
     if credit.bonus:
         await tell(tx, person.id, "promo-bonus", {"tokens": credit.bonus}, key, now)
     if credit.replaced is not None:
-        await tell(tx, person.id, "plan-changed", _args_of(credit.replaced), key, now)
+        await tell_replaced(tx, credit.replaced, key=key, now=now)
     operator = {"stars": credit.amount, "plan": credit.titles, "what": credit.titles, "id": person.id}
     await alert(
         app,
@@ -100,6 +100,11 @@ async def _tell_credited(app: App, tx: AsyncConnection, person: Person, credit: 
         dedup_key=f"alert:{key}",
         now=now,
     )
+
+
+async def tell_replaced(tx: AsyncConnection, replaced: Subscription, *, key: str, now: datetime) -> None:
+    """Tell a person that the plan whose place another one took is not charged for any more."""
+    await tell(tx, replaced.person_id, "plan-changed", _args_of(replaced), key, now)
 
 
 async def _tell_quarantined(app: App, tx: AsyncConnection, person: Person, credit: Credit, now: datetime) -> None:
@@ -245,6 +250,7 @@ async def tell_failed(app: App, tx: AsyncConnection, subscription: Subscription,
     """Tell person and operator that a charge failed and grace runs: once for each grace, whoever noticed first."""
     assert subscription.until is not None  # grace has an end
     args = _args_of(subscription) | {
+        "stars": subscription.amount,
         "grace_s": max(0, int((subscription.until - now).total_seconds())),
         "subscription": subscription.id,
         "product": subscription.plan_id,
@@ -272,8 +278,8 @@ async def warn_of_renewal(tx: AsyncConnection, person_id: int, *, key: str, now:
 
 
 async def tell_renewal(tx: AsyncConnection, subscription: Subscription, *, now: datetime) -> None:
-    """Tell a person what will be charged and when: once for each charge."""
-    args = _args_of(subscription)
+    """Tell a person what Telegram will charge and when: once for each charge."""
+    args = _args_of(subscription) | {"stars": subscription.amount}
     args["day"] = args["until"]
     key = f"subscription:{subscription.id}:{args['until']}"
     await tell(tx, subscription.person_id, "renewal-soon", args, key, now)
@@ -298,7 +304,8 @@ def _args_of(subscription: Subscription) -> dict[str, Any]:
     return {
         "plan": subscription.titles,
         "until": subscription.until.isoformat() if subscription.until else None,
-        "stars": subscription.amount,
+        "amount": subscription.amount,
+        "currency": subscription.currency,
     }
 
 

@@ -12,9 +12,10 @@ from app import purchase
 from app.alerts import alert
 from app.context import App
 from app.notices import tell
-from billing import history, ledger, quarantine, refund_policy, refunds, subscriptions
+from billing import card_renewals, history, ledger, quarantine, refund_policy, refunds, subscriptions
 from billing.cases import ANSWER_WITHIN, REMIND_BEFORE, REMIND_EVERY, REMINDERS_MAX
 from billing.history import Purchase
+from billing.payments import YOOKASSA
 from billing.quarantine import Resolved
 from billing.refund_policy import Rule, Verdict
 from billing.tables import payments
@@ -83,11 +84,16 @@ async def refund_own(app: App, tx: AsyncConnection, *, person_id: int, payment_i
 
 
 async def _stop_renewal(tx: AsyncConnection, payment_id: int, now: datetime) -> None:
-    """Stop charging for the subscription that a payment belongs to, here and at Telegram."""
+    """Stop charging for the subscription that a payment belongs to, here and at its provider."""
     of_payment = sa.select(payments.c.subscription_id).where(payments.c.id == payment_id)
     subscription_id = await tx.scalar(of_payment)
     found = await subscriptions.find(tx, subscription_id) if subscription_id is not None else None
-    if found is None or not found.renews or found.first_charge_id is None or found.payload is None:
+    if found is None or not found.renews:
+        return
+    if found.provider == YOOKASSA:  # the person hears of it with the refund
+        await card_renewals.stop(tx, found.id, now=now)
+        return
+    if found.first_charge_id is None or found.payload is None:
         return
     # Telegram tells nobody of a cancellation that the bot asked for; the person hears of it with the refund.
     await subscriptions.apply_stars_update(

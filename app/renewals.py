@@ -12,7 +12,8 @@ from app.context import App
 from app.notices import tell
 from app.persons import persons
 from app.purchase import EDIT_SUBSCRIPTION_METHOD
-from billing import renewal_stops
+from billing import card_renewals, renewal_stops
+from billing.payments import YOOKASSA
 from billing.renewal_stops import Reason
 from billing.subscriptions import Subscription
 from billing.tables import subscriptions
@@ -34,8 +35,12 @@ async def stop_of_blocked(app: App, *, limit: int) -> int:
     charging = sa.select(subscriptions.c.id).where(
         subscriptions.c.person_id == persons.c.id,
         subscriptions.c.provider != "house",
-        # Grace is over within days and was tried before; an active one is what would charge.
-        subscriptions.c.status == "active",
+        # Telegram's grace is over within days and was tried before; an active one is what would charge. A card is
+        # charged in grace as well.
+        sa.or_(
+            subscriptions.c.status == "active",
+            sa.and_(subscriptions.c.status == "past_due", subscriptions.c.provider == YOOKASSA),
+        ),
     )
     async with app.db.read() as connection:
         gone = await connection.execute(
@@ -64,6 +69,7 @@ async def cancel_all(app: App, tx: AsyncConnection, *, person_id: int, reason: R
         log.info("renewal_stopped", subscription=subscription.id, person=person_id, reason=reason)
         if subscription.first_charge_id is not None:
             await call_off(tx, subscription, key=f"stop:{stop.id}", now=now)
+        await card_renewals.forget_plan(tx, subscription.id, now=now)
         args = {"plan": subscription.titles, "until": _iso(subscription.until), "id": person_id, "reason": reason}
         key = f"alert:renewal-stopped:{stop.id}"
         await alert(app, tx, "admin-alert-renewal-stopped", args, dedup_key=key, now=now)
@@ -74,7 +80,8 @@ async def tell_stopped(tx: AsyncConnection, *, person_id: int, now: datetime) ->
     """Tell somebody who came back which renewals were stopped while they were away: once each."""
     for stop in await renewal_stops.take_untold(tx, person_id=person_id, now=now):
         subscription = stop.subscription
-        args = {"plan": subscription.titles, "since": stop.at.isoformat(), "stars": subscription.amount}
+        args = {"plan": subscription.titles, "since": stop.at.isoformat(), "amount": subscription.amount}
+        args["currency"] = subscription.currency
         await tell(tx, person_id, "renewal-stopped", args, str(stop.id), now)
 
 

@@ -4,19 +4,20 @@ A notification is only a hint to ask. What neither a notification nor the page b
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons, purchase, rouble_refunds
+from app import card_notices, persons, purchase, rouble_refunds
 from app.alerts import alert
 from app.context import App
 from app.notices import tell
-from billing import rouble_payments
+from billing import rouble_following, rouble_payments
 from billing.payments import YOOKASSA
-from billing.rouble_payments import KEY_LIFE, ORDER_KEY, PAYMENT_KEY, Followed, RoublePayment
+from billing.rouble_following import Followed
+from billing.rouble_payments import ORDER_KEY, PAYMENT_KEY, RoublePayment
 from billing.yookassa import objects
 from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
@@ -54,28 +55,31 @@ def shop_of(app: App) -> YooKassa:
     return app.yookassa
 
 
-async def post(app: App, payment_id: int) -> None:
+async def post(app: App, payment_id: int) -> bool:
     """Send a payment's request, for the first time or again; whatever happens, its row says so.
 
-    Nothing is raised for YooKassa's being away: the row stays as it is, and the sweep goes on with it.
+    Nothing is raised for YooKassa's being away: the row stays as it is, and the sweep goes on with it. False then.
     """
     now = app.clock.now()
     async with app.db.transaction() as tx:
         going = await rouble_payments.take_to_post(tx, payment_id, now=now)
     if going is None or going.key is None:
-        return
+        return True
     try:
         found = await shop_of(app).create_payment(going.request, key=going.key)
     except Refused as refused:
         await _refused(app, payment_id, refused)
     except NotReached as error:
         log.warning("payment_not_sent", payment=payment_id, detail=error.detail)
+        return False
     except Unknown as error:
         log.warning("payment_unknown", payment=payment_id, detail=error.detail)
         async with app.db.transaction() as tx:
             await rouble_payments.mark_unknown(tx, payment_id, now=app.clock.now())
+        return False
     else:
         await record(app, found)
+    return True
 
 
 async def _refused(app: App, payment_id: int, refused: Refused) -> None:
@@ -95,7 +99,7 @@ async def record(app: App, found: objects.Payment, *, item: inbox.Item | None = 
     """
     now = app.clock.now()
     async with app.db.transaction() as tx:
-        followed = await rouble_payments.follow(tx, found, shop_id=shop_of(app).shop_id, now=now)
+        followed = await rouble_following.follow(tx, found, shop_id=shop_of(app).shop_id, now=now)
         if followed is not None and (followed.changed or followed.credit):
             log.info("payment_followed", payment=followed.payment_id, status=followed.status, reason=followed.reason)
             await _tell(app, tx, followed)
@@ -116,10 +120,11 @@ async def ask(app: App, going: RoublePayment) -> None:
             log.warning("payment_not_shown", payment=going.id, reason=str(refused))
     elif going.may_be_posted(now):
         await post(app, going.id)
-    elif going.sent_at is not None and now >= going.sent_at + KEY_LIFE:
+    elif going.may_be_looked_up(now):
         await _look_through(app, going)
     else:
-        # Too late to repeat, too early to say that it was never made: it waits, behind those that can be asked about.
+        # It must not be repeated, and it is too early to say that it was never made: it waits, behind those that can
+        # be asked about.
         async with app.db.transaction() as tx:
             await rouble_payments.mark_asked(tx, going.id, now=now)
 
@@ -237,7 +242,10 @@ async def _tell(app: App, tx: AsyncConnection, followed: Followed) -> None:
     Whether the person can be reached is the outbox's matter: a payment is done when its money is booked.
     """
     now, key, credit = app.clock.now(), f"payment:{followed.payment_id}", followed.credit
-    if credit is not None and credit.outcome == "credited":
+    if credit is not None and credit.outcome == "credited" and credit.kind == "subscription":
+        await card_notices.credited(app, tx, followed, now=now)
+        await _call_off_beside(tx, followed, now)
+    elif credit is not None and credit.outcome == "credited":
         until = credit.until.isoformat() if credit.until else None
         args: dict[str, Any] = {"plan": followed.titles, "tokens": credit.tokens, "until": until}
         if credit.starts_at is not None:
@@ -257,9 +265,24 @@ async def _tell(app: App, tx: AsyncConnection, followed: Followed) -> None:
     elif credit is not None and credit.outcome == "quarantined":
         code = ids.error_code()
         log.error("payment_quarantined", payment=followed.payment_id, reason=credit.reason, code=code)
-        await tell(tx, followed.person_id, "paid-unclear-roubles", {"code": code}, key, now)
+        if credit.refund_due:
+            reason = str(credit.reason)
+            await purchase.request_refund(tx, payment_id=credit.payment_id, requested_by=None, reason=reason, now=now)
+            await tell(tx, followed.person_id, "paid-twice-roubles", {"kopecks": credit.amount}, key, now)
+        else:
+            await tell(tx, followed.person_id, "paid-unclear-roubles", {"code": code}, key, now)
         said = {"kopecks": credit.amount, "id": followed.person_id, "code": code}
         await alert(app, tx, "admin-alert-quarantine-roubles", said, dedup_key=f"alert:{key}", now=now)
-    elif followed.status == "canceled" and followed.reason not in QUIET_REASONS:
+    elif followed.status == "canceled" and not followed.by_card and followed.reason not in QUIET_REASONS:
         args = {"plan": followed.titles, "reason": REASON_WORDS.get(followed.reason, "other")}
         await tell(tx, followed.person_id, "payment-declined", args, key, now)
+
+
+async def _call_off_beside(tx: AsyncConnection, followed: Followed, now: datetime) -> None:
+    """Stop what a month by card took the place of, where Telegram would charge for it."""
+    credit = followed.credit
+    assert credit is not None
+    for charge in credit.cancel_charges:
+        await purchase.stop_renewal(tx, followed.person_id, charge, now)
+    if credit.replaced is not None:
+        await purchase.tell_replaced(tx, credit.replaced, key=f"payment:{followed.payment_id}", now=now)

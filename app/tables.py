@@ -2,6 +2,7 @@
 
 from app import admin_requests, incidents, persons
 from billing import (
+    card_tables,
     cases,
     growth_tables,
     renewal_stops,
@@ -16,6 +17,7 @@ from kit import audit, chats, inbox, outbox, stamp
 __all__ = [
     "admin_requests",
     "audit",
+    "card_tables",
     "cases",
     "chats",
     "dialogs",

@@ -41,7 +41,10 @@ class LinkExpired(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link of a person's, to a product or (`plan_id` None) to all of them; `order_id` once it was used."""
+    """A link of a person's, to a product or (`plan_id` None) to all of them; `order_id` once it was used.
+
+    `renews_id`: instead, to the month of that subscription that begins at `renews_from`.
+    """
 
     id: int
     nonce: str
@@ -50,6 +53,8 @@ class Link:
     order_id: int | None
     back_url: str
     expires_at: datetime
+    renews_id: int | None
+    renews_from: datetime | None
 
 
 _SELECT: Final[sa.Select[Any]] = sa.select(
@@ -60,11 +65,20 @@ _SELECT: Final[sa.Select[Any]] = sa.select(
     checkout_links.c.order_id,
     checkout_links.c.back_url,
     checkout_links.c.expires_at,
+    checkout_links.c.renews_id,
+    checkout_links.c.renews_from,
 )
 
 
 async def issue(
-    tx: AsyncConnection, *, person_id: int, plan_id: str | None, back_url: str, secret: str, now: datetime
+    tx: AsyncConnection,
+    *,
+    person_id: int,
+    plan_id: str | None,
+    back_url: str,
+    secret: str,
+    now: datetime,
+    renews: tuple[int, datetime] | None = None,
 ) -> str:
     """Make a link; return the token that its address carries."""
     row = (
@@ -75,6 +89,8 @@ async def issue(
                 person_id=person_id,
                 plan_id=plan_id,
                 back_url=back_url,
+                renews_id=renews[0] if renews else None,
+                renews_from=renews[1] if renews else None,
                 expires_at=now + LINK_LIFE,
                 created_at=now,
             )
@@ -120,6 +136,11 @@ async def use(tx: AsyncConnection, link: Link, *, order_id: int, now: datetime) 
     return int(bound.scalar_one())
 
 
+async def rebind(tx: AsyncConnection, link: Link, *, order_id: int) -> None:
+    """Bind a link to another order: its first one was not paid, and the person chose otherwise."""
+    await tx.execute(sa.update(checkout_links).where(checkout_links.c.id == link.id).values(order_id=order_id))
+
+
 async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     """Delete links that nobody needs to open again; return how many."""
     old = sa.select(checkout_links.c.id).where(checkout_links.c.expires_at < now - KEEP_LINKS).limit(limit)
@@ -129,5 +150,7 @@ async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
 def _signature(link: Link, secret: str) -> str:
     key = hmac.digest(secret.encode(), _PURPOSE, hashlib.sha256)
     said = f"{link.nonce}|{link.person_id}|{link.plan_id or ''}|{int(link.expires_at.timestamp())}"
+    if link.renews_id is not None:
+        said += f"|{link.renews_id}"
     raw = hmac.digest(key, said.encode(), hashlib.sha256)
     return urlsafe_b64encode(raw).decode().rstrip("=")

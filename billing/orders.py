@@ -115,6 +115,10 @@ _SELECT: Final[sa.Select[Any]] = (
 )
 
 
+# What an open order must have in common with a wish, to serve it.
+_TERMS: Final = ("plan_version_id", "kind", "currency", "amount", "replaces_id")
+
+
 async def open(  # noqa: A001 - the field's word
     tx: AsyncConnection,
     *,
@@ -124,16 +128,16 @@ async def open(  # noqa: A001 - the field's word
     now: datetime,
     gift: bool = False,
     replaces_id: int | None = None,
+    renews: bool = True,
 ) -> Order:
     """Return the person's open order of a product, made now or re-used when its terms are still the product's.
 
-    A gift of a subscription is one month, once, and so is one that is bought for roubles. A percentage that the person
+    A gift of a subscription is one month, once, and so is one that nothing `renews`. A percentage that the person
     holds is frozen with the order. Raises NotForSale, and SecondSubscription when the person has one that renews and is
     not the one that this order replaces.
     """
     product = await _product(tx, product_id, currency)
-    # Stars renew by Telegram's hand; nothing renews what is paid in roubles.
-    kind = "once" if (gift or currency == "RUB") and product.kind == "subscription" else product.kind
+    kind = "once" if (gift or not renews) and product.kind == "subscription" else product.kind
     if kind == "subscription":
         await _refuse_second(tx, person_id, replaces_id)
     off = await discounts.applied(
@@ -147,16 +151,15 @@ async def open(  # noqa: A001 - the field's word
         orders.c.status == "open",
         orders.c.gift == gift,
     )
-    earlier = (await tx.execute(sa.select(orders).where(*same).with_for_update(key_share=True))).one_or_none()
-    terms = (product.version_id, currency, amount, replaces_id)
-    if earlier and (earlier.plan_version_id, earlier.currency, earlier.amount, earlier.replaces_id) == terms:
-        before = await discounts.of_order(tx, earlier.id)
-        if (before.redemption_id if before else None) == (off.redemption_id if off else None):
-            values = {"expires_at": expires_at, "updated_at": now}
-            await tx.execute(sa.update(orders).where(orders.c.id == earlier.id).values(values))
-            return await _one(tx, earlier.id)
+    found = await tx.execute(sa.select(orders).where(*same).with_for_update(key_share=True))
+    earlier = found.mappings().one_or_none()
+    terms = (product.version_id, kind, currency, amount, replaces_id)
+    if earlier and terms == tuple(earlier[name] for name in _TERMS) and await _has(tx, earlier["id"], off):
+        values = {"expires_at": expires_at, "updated_at": now}
+        await tx.execute(sa.update(orders).where(orders.c.id == earlier["id"]).values(values))
+        return await _one(tx, earlier["id"])
     if earlier:
-        await _set_status(tx, earlier.id, "canceled", now)
+        await _set_status(tx, earlier["id"], "canceled", now)
     order_id = (
         await tx.execute(
             insert(orders)
@@ -185,6 +188,12 @@ async def open(  # noqa: A001 - the field's word
     elif off:
         await discounts.attach(tx, order_id, off, now=now)
     return await _one(tx, order_id)
+
+
+async def _has(tx: AsyncConnection, order_id: int, off: discounts.Off | None) -> bool:
+    """Tell whether this percentage, or none, was frozen with an order."""
+    before = await discounts.of_order(tx, order_id)
+    return (before.redemption_id if before else None) == (off.redemption_id if off else None)
 
 
 async def for_checkout(

@@ -4,6 +4,7 @@
 
 `sent` is committed before the request goes out, so what a crash leaves is asked about and never forgotten. `unknown`
 moves by an object of YooKassa's alone: by its id, by the same key and body while the key lives, by the list after that.
+A charge of a saved card whose owner has called it off is never posted again, though its key lives.
 """
 
 import uuid
@@ -15,16 +16,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import crediting, ledger, orders
-from billing.crediting import Credit, Paid
+from billing.card_tables import payment_methods, renewal_tries
 from billing.orders import Order
-from billing.payments import YOOKASSA, Reason
+from billing.payments import YOOKASSA
 from billing.rouble_tables import yookassa_payments
-from billing.tables import payments
-from billing.yookassa import objects
-from kit.errors import Conflict
+from billing.tables import payments, subscriptions
 
 RUB: Final = "RUB"
+# The states of a subscription in which its card may be charged.
+CHARGING: Final = ("active", "past_due")
 OPEN: Final = ("intent", "sent", "pending", "unknown")
 # YooKassa remembers a key for 24 h, and takes it for a new payment after that. The margin is for calls under way.
 KEY_LIFE: Final = timedelta(hours=24)
@@ -32,6 +32,8 @@ REPEAT_FOR: Final = timedelta(hours=23)
 # What was not sent by then belongs to a process that died before it.
 INTENT_LIFE: Final = timedelta(hours=1)
 ASK_EVERY: Final = timedelta(minutes=1)
+# A request that nothing was heard of since is not on its way any more.
+UNDER_WAY_FOR: Final = timedelta(minutes=10)
 # What our requests carry, and the objects bring back.
 PAYMENT_KEY: Final = "forma_payment"
 ORDER_KEY: Final = "forma_order"
@@ -41,7 +43,8 @@ ORDER_KEY: Final = "forma_order"
 class RoublePayment:
     """A payment of an order. `amount` in kopecks; `request` is what is sent with `key`; `reason`: why it was canceled.
 
-    No `key`: YooKassa told of it without our having asked for it so.
+    No `key`: YooKassa told of it without our having asked for it so. `by_card`: nobody confirms it, a saved card is
+    charged. `called_off`: that card was removed, or the subscription ends without it.
     """
 
     id: int
@@ -59,32 +62,52 @@ class RoublePayment:
     asked_at: datetime | None
     confirmation_url: str | None
     reason: str | None
+    by_card: bool
+    called_off: bool
+
+    @property
+    def saves(self) -> bool:
+        """Whether its payer let the means of payment be kept."""
+        return '"save_payment_method":true' in self.request  # JSON of ours: inside a text its quotes were escaped
 
     def may_be_posted(self, now: datetime) -> bool:
         """Tell whether the request may go out (again): nothing is known of it, and its key still means this payment."""
         if not self.key or self.provider_payment_id or self.status not in ("intent", "sent", "unknown"):
             return False
-        return self.sent_at is None or now < self.sent_at + REPEAT_FOR
+        return not self.called_off and (self.sent_at is None or now < self.sent_at + REPEAT_FOR)
+
+    def may_be_looked_up(self, now: datetime) -> bool:
+        """Tell whether the list of payments says the last word on it: what is not there by now was never made."""
+        if self.sent_at is None:
+            return False
+        if self.called_off:
+            return now >= (self.posted_at or self.sent_at) + UNDER_WAY_FOR
+        return now >= self.sent_at + KEY_LIFE
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """What an object of YooKassa's changed here. `credit` is there once its money was taken, whatever became of it."""
-
-    payment_id: int
-    person_id: int
-    titles: dict[str, str]
-    before: str
-    status: str
-    reason: str = ""
-    credit: Credit | None = None
-
-    @property
-    def changed(self) -> bool:
-        return self.before != self.status
+_BY_CARD: Final = renewal_tries.c.method_id.is_not(None)
+_CALLED_OFF: Final = sa.and_(
+    _BY_CARD,
+    sa.or_(
+        subscriptions.c.status.not_in(CHARGING),
+        ~sa.exists().where(payment_methods.c.id == renewal_tries.c.method_id, payment_methods.c.status == "active"),
+    ),
+)
 
 
-_SELECT: Final[sa.Select[Any]] = sa.select(
+def _of_try(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Return whether a payment is a try to renew of which this is true."""
+    tried = (
+        sa.select(condition)
+        .select_from(renewal_tries.join(subscriptions, subscriptions.c.id == renewal_tries.c.subscription_id))
+        .where(renewal_tries.c.payment_id == payments.c.id)
+        .correlate(payments)
+        .scalar_subquery()
+    )
+    return sa.func.coalesce(tried, sa.false())
+
+
+SELECT: Final[sa.Select[Any]] = sa.select(
     payments.c.id,
     payments.c.payer_id,
     payments.c.order_id,
@@ -100,6 +123,8 @@ _SELECT: Final[sa.Select[Any]] = sa.select(
     yookassa_payments.c.asked_at,
     yookassa_payments.c.confirmation_url,
     yookassa_payments.c.reason,
+    _of_try(_BY_CARD),
+    _of_try(_CALLED_OFF),
 ).join(yookassa_payments, yookassa_payments.c.payment_id == payments.c.id)
 
 
@@ -111,6 +136,11 @@ async def begin(tx: AsyncConnection, order: Order, *, build: Callable[[int], str
     latest = await latest_of_order(tx, order.id)
     if latest is not None and latest.status != "canceled":
         return latest
+    return await intend(tx, order, build=build, now=now)
+
+
+async def intend(tx: AsyncConnection, order: Order, *, build: Callable[[int], str], now: datetime) -> RoublePayment:
+    """Write down a payment of an order before it is asked for; `build` makes its request from its number."""
     payment_id = (
         await tx.execute(
             sa.insert(payments)
@@ -136,9 +166,10 @@ async def begin(tx: AsyncConnection, order: Order, *, build: Callable[[int], str
 
 
 async def latest_of_order(connection: AsyncConnection, order_id: int) -> RoublePayment | None:
-    """Return the latest payment that was begun for an order."""
+    """Return the latest payment that was begun for an order itself: what renews it pays the same order again."""
+    renews = sa.exists().where(renewal_tries.c.payment_id == payments.c.id)
     row = await connection.execute(
-        _SELECT.where(payments.c.order_id == order_id).order_by(payments.c.id.desc()).limit(1)
+        SELECT.where(payments.c.order_id == order_id, ~renews).order_by(payments.c.id.desc()).limit(1)
     )
     found = row.one_or_none()
     return RoublePayment(*found) if found else None
@@ -146,47 +177,47 @@ async def latest_of_order(connection: AsyncConnection, order_id: int) -> RoubleP
 
 async def find(connection: AsyncConnection, payment_id: int) -> RoublePayment | None:
     """Return a payment by our number."""
-    row = (await connection.execute(_SELECT.where(payments.c.id == payment_id))).one_or_none()
+    row = (await connection.execute(SELECT.where(payments.c.id == payment_id))).one_or_none()
     return RoublePayment(*row) if row else None
 
 
 async def take_to_post(tx: AsyncConnection, payment_id: int, *, now: datetime) -> RoublePayment | None:
     """Note that the request goes out now; None when it must not (known already, or its key is too old)."""
-    found = await _lock(tx, payment_id)
+    found = await lock(tx, payment_id)
     if found is None or not found.may_be_posted(now):
         return None
     if found.status == "intent":
-        await _set_status(tx, payment_id, "sent", now, sent_at=now)
-    await _note(tx, payment_id, posted_at=now, asked_at=now)
+        await set_status(tx, payment_id, "sent", now, sent_at=now)
+    await note(tx, payment_id, posted_at=now, asked_at=now)
     return await find(tx, payment_id)
 
 
 async def mark_asked(tx: AsyncConnection, payment_id: int, *, now: datetime) -> None:
     """Note that YooKassa is being asked, so that nobody else asks at the same time."""
-    await _note(tx, payment_id, asked_at=now)
+    await note(tx, payment_id, asked_at=now)
 
 
 async def mark_unknown(tx: AsyncConnection, payment_id: int, *, now: datetime) -> None:
     """Note that the request may have been carried out; nothing but YooKassa's word moves it from there."""
-    found = await _lock(tx, payment_id)
+    found = await lock(tx, payment_id)
     if found is not None and found.status == "sent":
-        await _set_status(tx, payment_id, "unknown", now)
+        await set_status(tx, payment_id, "unknown", now)
 
 
 async def cancel(tx: AsyncConnection, payment_id: int, *, reason: str, now: datetime) -> bool:
     """Note that nothing was charged and nothing will be: refused, or not in YooKassa's list. True when it is new."""
-    found = await _lock(tx, payment_id)
+    found = await lock(tx, payment_id)
     if found is None or found.provider_payment_id is not None or found.status not in ("intent", "sent", "unknown"):
         return False
-    await _set_status(tx, payment_id, "canceled", now)
-    await _note(tx, payment_id, reason=reason)
+    await set_status(tx, payment_id, "canceled", now)
+    await note(tx, payment_id, reason=reason)
     return True
 
 
 async def due(connection: AsyncConnection, *, now: datetime, limit: int) -> list[RoublePayment]:
     """Return the payments whose outcome is to be asked for, the longest unasked first."""
     rows = await connection.execute(
-        _SELECT.where(
+        SELECT.where(
             payments.c.status.in_(("sent", "pending", "unknown")),
             sa.func.coalesce(yookassa_payments.c.asked_at, payments.c.updated_at) <= now - ASK_EVERY,
         )
@@ -211,125 +242,20 @@ async def cancel_unsent(tx: AsyncConnection, *, now: datetime, limit: int) -> in
     return len(left)
 
 
-async def follow(tx: AsyncConnection, found: objects.Payment, *, shop_id: str, now: datetime) -> Followed | None:
-    """Bring our row to what YooKassa says, and credit what was paid, in this transaction. Idempotent.
-
-    Returns None for a payment that Forma did not ask for. One that answers no row of ours as it should (its row was
-    given up, or has another id) is recorded as one more payment once its money was taken.
-    """
-    owner = await _owner(tx, found)
-    if owner is None:
-        return None
-    order = await orders.by_payload(tx, owner.payload)
-    assert order is not None  # we asked for it
-    await ledger.lock_wallet(tx, person_id=order.person_id, now=now)
-    order = await orders.lock(tx, order.id)
-    owner = await _owner(tx, found)  # a stray payment may have been recorded by whoever held the locks before
-    row = await _lock(tx, owner.id) if owner else None
-    assert row is not None
-    if row.provider_payment_id not in (None, found.id) or (row.status == "canceled" and not row.provider_payment_id):
-        return await _follow_stray(tx, found, order, shop_id=shop_id, now=now)
-    if row.status == "intent":
-        await _set_status(tx, row.id, "sent", now, sent_at=now)
-    credit, status = None, row.status
-    if row.status in OPEN:
-        status = _STATUS_OF[found.status]
-        if status != row.status:
-            await _set_status(tx, row.id, status, now, provider_payment_id=found.id)
-        await _note(tx, row.id, confirmation_url=found.confirmation_url or row.confirmation_url, reason=found.reason)
-        if status == "succeeded":
-            credit = await _credit(tx, row.id, found, order, shop_id=shop_id, now=now)
-    elif row.status == "canceled" and found.status == "succeeded":
-        raise Conflict(f"payment {row.id} was canceled by YooKassa, which now calls it succeeded")
-    return Followed(row.id, order.person_id, order.titles, row.status, status, found.reason, credit)
-
-
-_STATUS_OF: Final = {
-    "pending": "pending",
-    # Never asked for: we take payments in one stage. It is not paid for until it is taken.
-    "waiting_for_capture": "pending",
-    "succeeded": "succeeded",
-    "canceled": "canceled",
-}
-
-
-async def _owner(tx: AsyncConnection, found: objects.Payment) -> RoublePayment | None:
-    """Return our row of an object: by its id, else by the number and the order's payload that our request carried."""
-    by_id = _SELECT.where(payments.c.provider == YOOKASSA, payments.c.provider_payment_id == found.id)
-    row = (await tx.execute(by_id)).one_or_none()
-    if row is None:
-        number, payload = found.metadata.get(PAYMENT_KEY, ""), found.metadata.get(ORDER_KEY, "")
-        if not (number.isdecimal() and len(number) <= 18):
-            return None
-        ours = _SELECT.where(payments.c.id == int(number), payments.c.provider == YOOKASSA)
-        row = (await tx.execute(ours.where(payments.c.payload == payload))).one_or_none()
-    return RoublePayment(*row) if row else None
-
-
-async def _follow_stray(
-    tx: AsyncConnection, found: objects.Payment, order: Order, *, shop_id: str, now: datetime
-) -> Followed | None:
-    """Record a second payment of an order, if its money was taken: it is credited like any other, or quarantined."""
-    if found.status != "succeeded":
-        return None
-    payment_id = (
-        await tx.execute(
-            sa.insert(payments)
-            .values(
-                provider=YOOKASSA,
-                provider_payment_id=found.id,
-                payer_id=order.person_id,
-                payload=order.payload,
-                order_id=order.id,
-                currency=RUB,
-                amount=found.kopecks,
-                status="succeeded",
-                created_at=now,
-                updated_at=now,
-            )
-            .returning(payments.c.id)
-        )
-    ).scalar_one()
-    await tx.execute(sa.insert(yookassa_payments).values(payment_id=payment_id, request=""))
-    credit = await _credit(tx, payment_id, found, order, shop_id=shop_id, now=now)
-    return Followed(payment_id, order.person_id, order.titles, "", "succeeded", credit=credit)
-
-
-async def _credit(
-    tx: AsyncConnection, payment_id: int, found: objects.Payment, order: Order, *, shop_id: str, now: datetime
-) -> Credit:
-    reason = _misfit(found, order, shop_id)
-    paid = Paid(payment_id, found.id, RUB, found.kopecks)
-    if reason is None:
-        return await crediting.one_off(tx, paid, order, now=now)
-    await tx.execute(sa.update(payments).where(payments.c.id == payment_id).values(amount=found.kopecks))
-    return await crediting.quarantine(tx, paid, order, reason, now=now)
-
-
-def _misfit(found: objects.Payment, order: Order, shop_id: str) -> Reason | None:
-    """Say why what was paid is not what the order asked for, None if it is."""
-    if found.account_id not in ("", shop_id):
-        return "wrong_recipient"
-    if (found.kopecks, found.currency) != (order.amount, order.currency):
-        return "wrong_price"
-    if found.metadata.get(ORDER_KEY) != order.payload:
-        return "unknown_payload"
-    if order.kind == "subscription":
-        return "wrong_kind"
-    return None
-
-
-async def _lock(tx: AsyncConnection, payment_id: int) -> RoublePayment | None:
-    chosen = _SELECT.where(payments.c.id == payment_id).with_for_update(key_share=True, of=payments)
+async def lock(tx: AsyncConnection, payment_id: int) -> RoublePayment | None:
+    """Return a payment, locked until the transaction ends."""
+    chosen = SELECT.where(payments.c.id == payment_id).with_for_update(key_share=True, of=payments)
     row = (await tx.execute(chosen)).one_or_none()
     return RoublePayment(*row) if row else None
 
 
-async def _set_status(tx: AsyncConnection, payment_id: int, status: str, now: datetime, **values: object) -> None:
+async def set_status(tx: AsyncConnection, payment_id: int, status: str, now: datetime, **values: object) -> None:
+    """Move a payment to a status; the database knows which ways there are."""
     await tx.execute(
         sa.update(payments).where(payments.c.id == payment_id).values(status=status, updated_at=now, **values)
     )
 
 
-async def _note(tx: AsyncConnection, payment_id: int, **values: object) -> None:
+async def note(tx: AsyncConnection, payment_id: int, **values: object) -> None:
+    """Write down what was done about a payment at YooKassa, and what it said."""
     await tx.execute(sa.update(yookassa_payments).where(yookassa_payments.c.payment_id == payment_id).values(**values))

@@ -1,4 +1,4 @@
-"""Tables of what is paid in roubles, as the code sees them; migrations 0010 and 0012 make them."""
+"""Tables of what is paid in roubles, as the code sees them; migrations 0010, 0012 and 0013 make them."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,6 +19,10 @@ checkout_links = sa.Table(
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("used_at", sa.DateTime(timezone=True)),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    # The subscription whose next month is paid here, and where that month begins.
+    sa.Column("renews_id", sa.BigInteger, sa.ForeignKey("subscriptions.id")),
+    sa.Column("renews_from", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("(renews_id IS NULL) = (renews_from IS NULL)", name="renews_from_somewhen"),
     sa.CheckConstraint("(used_at IS NULL) = (order_id IS NULL)", name="used_for_an_order"),
     sa.Index("ix_checkout_links_expires_at", "expires_at"),
 )

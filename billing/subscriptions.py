@@ -9,6 +9,7 @@ Access is exactly what the periods cover; the status says what happens next. Exp
 renewal that arrives late opens a successor. The provider's expiry is authoritative for Stars.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -99,6 +100,12 @@ async def renewing(connection: AsyncConnection, *, person_id: int) -> Subscripti
     return await _first(
         connection, subscriptions.c.person_id == person_id, subscriptions.c.status == "active", order=True
     )
+
+
+async def other_renewing(connection: AsyncConnection, mine: Subscription) -> Subscription | None:
+    """Return another subscription of the person's that will charge again, None if there is none."""
+    others = (subscriptions.c.person_id == mine.person_id, subscriptions.c.id != mine.id)
+    return await _first(connection, *others, subscriptions.c.status == "active", order=True)
 
 
 async def living(connection: AsyncConnection, *, person_id: int) -> list[Subscription]:
@@ -245,39 +252,9 @@ async def expire_due(tx: AsyncConnection, now: datetime, limit: int) -> list[Cha
     return changes
 
 
-async def take_renewals(tx: AsyncConnection, *, now: datetime, within: timedelta, limit: int) -> list[Subscription]:
-    """Return the subscriptions that charge again within a time from now and whose persons were not told yet.
-
-    They count as told with this transaction: each charge is returned once.
-    """
-    charges = (subscriptions.c.status == "active", subscriptions.c.provider != "house")
-    return await _take(tx, limit, *charges, subscriptions.c.until.between(now, now + within))
-
-
-async def take_grace(tx: AsyncConnection, *, now: datetime, after: timedelta, limit: int) -> list[Subscription]:
-    """Return the subscriptions in grace since `after` or longer whose persons were not told yet; as `take_renewals`."""
-    grace = sa.select(subscription_periods.c.id).where(
-        subscription_periods.c.subscription_id == subscriptions.c.id,
-        subscription_periods.c.kind == "grace",
-        subscription_periods.c.starts_at <= now - after,
-        subscription_periods.c.ends_at > now,
-    )
-    return await _take(tx, limit, subscriptions.c.status == "past_due", grace.exists())
-
-
-async def _take(tx: AsyncConnection, limit: int, *conditions: sa.ColumnElement[bool]) -> list[Subscription]:
-    untold = (
-        sa.select(subscriptions.c.id)
-        .where(*conditions, subscriptions.c.told_until.is_distinct_from(subscriptions.c.until))
-        .order_by(subscriptions.c.until)
-        .limit(limit)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    chosen = (await tx.execute(untold)).scalars().all()
-    await tx.execute(
-        sa.update(subscriptions).where(subscriptions.c.id.in_(chosen)).values(told_until=subscriptions.c.until)
-    )
-    rows = await tx.execute(_SELECT.where(subscriptions.c.id.in_(chosen)).order_by(subscriptions.c.id))
+async def of_ids(connection: AsyncConnection, ids: Collection[int]) -> list[Subscription]:
+    """Return subscriptions by their ids, the oldest first."""
+    rows = await connection.execute(_SELECT.where(subscriptions.c.id.in_(ids)).order_by(subscriptions.c.id))
     return [Subscription(*row) for row in rows]
 
 
@@ -301,6 +278,28 @@ async def end_grace(
             after = await _update(tx, one, now, status="expired")
         changes.append(Change(after, "past_due"))
     return changes
+
+
+async def stop_renewing(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> Subscription | None:
+    """Let a subscription that renews end with its paid time; None when it did not renew."""
+    before = await find(tx, subscription_id)
+    if before is None or before.status != "active":
+        return None
+    return await _update(tx, subscription_id, now, status="cancel_scheduled")
+
+
+async def renew_again(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> Subscription | None:
+    """Let a subscription renew after all while its paid time runs; None when it had not been cancelled."""
+    before = await find(tx, subscription_id)
+    if before is None or before.status != "cancel_scheduled" or before.until is None or before.until <= now:
+        return None
+    return await _update(tx, subscription_id, now, status="active", next_plan_id=None)
+
+
+async def fall_due(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> Subscription | None:
+    """Begin the grace of a subscription whose charge failed; None when it does not renew, or grace runs already."""
+    before = await find(tx, subscription_id)
+    return await _fall_due(tx, before, now) if before is not None and before.status == "active" else None
 
 
 async def revoke_payment(tx: AsyncConnection, *, payment_id: int, now: datetime) -> Change | None:

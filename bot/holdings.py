@@ -8,6 +8,7 @@ from billing.balance import Balance
 from billing.catalog import Catalog, Plan
 from billing.house_access import HOUSE
 from billing.once import Outlook
+from billing.payment_methods import Method
 from billing.payments import STARS as STARS_PROVIDER
 from billing.subscriptions import Subscription
 from bot import keyboards, offers
@@ -17,14 +18,22 @@ STARS = "XTR"
 
 
 def card(
-    say: Words, held: Balance, coming: dict[int, Outlook], catalog: Catalog, now: datetime
+    say: Words,
+    held: Balance,
+    coming: dict[int, Outlook],
+    cards: dict[int, Method],
+    catalog: Catalog,
+    now: datetime,
 ) -> tuple[str, InlineKeyboardMarkup]:
-    """Return /subscription: each thing that the person has, until when, what comes next, and what can be done."""
+    """Return /subscription: each thing that the person has, until when, what comes next, and what can be done.
+
+    `coming` and `cards` by the subscription's number.
+    """
     mine = held.subscription
     # A gift is of the house as well, but somebody bought its months; days that the house gives have none.
     given = mine is not None and mine.provider == HOUSE and mine.id not in coming
     if mine is None or given or not mine.once or mine.status != "cancel_scheduled":
-        text, keyboard = offers.subscription(say, held)
+        text, keyboard = offers.subscription(say, held, cards.get(mine.id) if mine else None)
         rows = [*keyboard.inline_keyboard]
     else:
         text = _once(say, mine, held.available, coming.get(mine.id), now)
@@ -56,7 +65,8 @@ def _other(say: Words, one: Subscription, coming: Outlook | None, now: datetime)
     if coming and coming.starts_at > now:
         return say.say("subscription-ahead", plan=title, day=coming.starts_at, until=one.until, tokens=coming.tokens)
     if one.renews:
-        return say.say("subscription-beside-renews", plan=title, until=one.until, stars=one.amount)
+        sum_of = {"amount": one.amount, "currency": one.currency}
+        return say.say("subscription-beside-renews", plan=title, until=one.until, **sum_of)
     return say.say("subscription-beside", plan=title, until=one.until)
 
 

@@ -12,7 +12,7 @@ from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.catalog import Catalog
-from bot import gift_view, keyboards, links
+from bot import card_view, gift_view, keyboards, links
 from kit.errors import InsufficientTokens
 from kit.words import Words
 
@@ -148,6 +148,9 @@ _BUTTONS: dict[str, Buttons] = {
     "gift-for-you": _take,
     "renews-beside": _stop_renewal,
     "renewal-failed": after_failed_charge,
+    "card-charge-soon": card_view.before_charge,
+    "card-charge-failed": card_view.after_failed,
+    "card-charge-given-up": card_view.after_failed,
     "trial-ending": to_plans,
     "trial-ended": to_plans,
     "granted-ending": to_plans,

@@ -10,8 +10,9 @@ from billing.crediting import Credit
 from billing.gifts import LIFE
 from billing.house_access import HOUSE
 from billing.orders import Order
+from billing.payment_methods import Method
 from billing.subscriptions import Subscription
-from bot import keyboards
+from bot import card_view, keyboards
 from bot.notices import after_failed_charge
 from kit.words import Words
 
@@ -118,7 +119,15 @@ def before_paying(
         renewing = next((one for one in owned if one.renews), None)
         if renewing is not None:
             title = renewing.titles[say.language]
-            lines.append(say.say("once-beside-renewal", plan=title, day=renewing.until, stars=renewing.amount))
+            lines.append(
+                say.say(
+                    "once-beside-renewal",
+                    plan=title,
+                    day=renewing.until,
+                    amount=renewing.amount,
+                    currency=renewing.currency,
+                )
+            )
     once = next((one for one in owned if one.once and one.status == "cancel_scheduled"), None)
     if order.kind == "subscription" and once is not None:
         lines.append(say.say("renewal-beside-once", plan=once.titles[say.language], until=once.until))
@@ -165,11 +174,16 @@ def balance(say: Words, held: Balance, now: datetime) -> str:
     return "\n".join(lines)
 
 
-def subscription(say: Words, held: Balance) -> tuple[str, InlineKeyboardMarkup]:
-    """Return /subscription: what the person has, until when, what renews, and the one button that changes it."""
+def subscription(say: Words, held: Balance, card: Method | None = None) -> tuple[str, InlineKeyboardMarkup]:
+    """Return /subscription: what the person has, until when, what renews, and the buttons that change it.
+
+    `card`: what pays for it, if a saved card does.
+    """
     mine = held.subscription
     if mine is None:
         return say.say("subscription-none"), keyboards.rows([plans_button(say)])
+    if card is not None:
+        return card_view.subscription(say, mine, card, held.available)
     title = mine.titles[say.language]
     match mine.status:
         case "active":
@@ -184,7 +198,8 @@ def subscription(say: Words, held: Balance) -> tuple[str, InlineKeyboardMarkup]:
             text = say.say("subscription-cancelled", plan=title, until=mine.until, tokens=held.available)
             button = keyboards.press(say.say("button-subscription-resume"), "resume", mine.id)
         case "past_due":
-            text = say.say("subscription-past-due", plan=title, until=mine.until, stars=mine.amount)
+            sum_of = {"amount": mine.amount, "currency": mine.currency}
+            text = say.say("subscription-past-due", plan=title, until=mine.until, **sum_of)
             return text, after_failed_charge(say, {"product": mine.plan_id, "subscription": mine.id})
         case _:
             text = say.say("subscription-trialing", plan=title, until=mine.until)

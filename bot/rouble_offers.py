@@ -4,6 +4,7 @@ from aiogram.types import InlineKeyboardMarkup
 
 from app import rouble_purchase
 from billing.catalog import Plan
+from billing.subscriptions import Subscription
 from bot import keyboards
 from bot.context import Context
 
@@ -33,6 +34,17 @@ def site(ctx: Context, url: str) -> tuple[str, InlineKeyboardMarkup]:
     """Return the message that leads to the page."""
     button = keyboards.link(ctx.words.say("button-site-open"), url)
     return ctx.words.say("pay-site-ready"), keyboards.rows([button])
+
+
+def back_url(ctx: Context) -> str:
+    """Return where the page leads back to."""
+    return ctx.app.settings.chat_url or f"https://t.me/{ctx.room.username}"
+
+
+def renewal(ctx: Context, mine: Subscription, url: str) -> tuple[str, InlineKeyboardMarkup]:
+    """Return the message that leads to the payment of a subscription's next month."""
+    text = ctx.words.say("card-pay-ready", plan=mine.titles[ctx.words.language])
+    return text, keyboards.rows([keyboards.link(ctx.words.say("button-site-open"), url)])
 
 
 def payment(ctx: Context, plan: Plan, url: str) -> tuple[str, InlineKeyboardMarkup]:

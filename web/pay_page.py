@@ -66,18 +66,26 @@ def declined(say: Words, reason: str) -> str:
 
 def chosen(form: Any) -> Choice:
     """Read what the page's form sent; whatever it is not, it is not believed."""
-    kopecks = str(form.get("kopecks", ""))
+    keep = form.get("keep") == "yes"
+    kopecks = str(form.get("kopecks_monthly" if keep else "kopecks", ""))
     return Choice(
         product_id=str(form.get("product", ""))[:64],
         kopecks=int(kopecks) if kopecks.isdecimal() and len(kopecks) <= 12 else 0,
         email=str(form.get("email", ""))[:255],
+        keep=keep,
     )
 
 
 def _offer(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
+    if shown.month is not None:
+        return _month(say, shown, rule)
     if shown.product is not None:
-        about = _product(say, shown.product, price=shown.price, known=_beforehand(say, shown))
-        pay = _form(say, shown, say.say("pay-button", kopecks=shown.price), rule)
+        may_renew = shown.price_renewing is not None
+        about = _product(say, shown.product, price=shown.price, known=_beforehand(say, shown), may_renew=may_renew)
+        # Where the two prices differ, the button cannot name the one that the tick will choose.
+        same = shown.price_renewing in (None, shown.price)
+        label = say.say("pay-button", kopecks=shown.price) if same else say.say("pay-button-plain")
+        pay = _form(say, shown, label, rule)
         return f'<section class="card">{about}<div class="step">{pay}</div></section>'
     if not shown.offers:
         return _state("cross", "", say.say("buying-off"))
@@ -85,10 +93,44 @@ def _offer(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
     return f'<h1>{escape(say.say("pay-choice"))}</h1><div class="offers">{offers}</div>'
 
 
-def _words_of(say: Words, plan: Plan) -> tuple[str, str]:
+def _month(say: Words, shown: Sheet, rule: dict[str, int]) -> str:
+    """The next month of what the person has."""
+    assert shown.month is not None
+    mine = shown.month.subscription
+    if not shown.month.open:
+        return _state("check", "good", say.say("error-month-paid"), _to_chat(say, shown))
+    brings = say.say("pay-next-month", day=shown.month.starts_at)
+    about = (
+        f'<div class="about"><h1>{escape(mine.titles[say.language])}</h1>'
+        f'<p class="price">{escape(say.roubles(shown.price))}</p><p>{escape(brings)}</p></div>'
+    )
+    pay = _form(say, shown, say.say("pay-button", kopecks=shown.price), rule)
+    return f'<section class="card">{about}<div class="step">{pay}</div></section>'
+
+
+def _keep(say: Words, shown: Sheet) -> str:
+    """The tick by which a person lets their card be kept: never set beforehand. "" where nothing would renew."""
+    monthly = shown.price if shown.month is not None else shown.price_renewing
+    if monthly is None:
+        return ""
+    if shown.month is not None and shown.month.card:
+        label = say.say("pay-keep-instead", kopecks=monthly, card=shown.month.card)
+    elif shown.month is None and monthly != shown.price:
+        label = say.say("pay-keep-without-percent", kopecks=monthly)
+    else:
+        label = say.say("pay-keep", kopecks=monthly)
+    return (
+        f'<input type="hidden" name="kopecks_monthly" value="{monthly}">'
+        f'<label class="tick"><input type="checkbox" name="keep" value="yes"><span>{escape(label)}</span></label>'
+    )
+
+
+def _words_of(say: Words, plan: Plan, *, may_renew: bool = False) -> tuple[str, str]:
     """Return the title and what the plan brings, escaped."""
     tokens = plan.terms.tokens
     match plan.kind:
+        case "subscription" if may_renew:
+            brings = say.say("pay-brings-months", tokens=tokens)
         case "subscription":
             brings = say.say("pay-brings-month", tokens=tokens)
         case "once":
@@ -98,9 +140,9 @@ def _words_of(say: Words, plan: Plan) -> tuple[str, str]:
     return escape(plan.titles[say.language]), escape(brings)
 
 
-def _product(say: Words, plan: Plan, *, price: int, known: str) -> str:
+def _product(say: Words, plan: Plan, *, price: int, known: str, may_renew: bool) -> str:
     """What is about to be paid, at the price of this person: the upper half of the card."""
-    title, brings = _words_of(say, plan)
+    title, brings = _words_of(say, plan, may_renew=may_renew)
     return (
         f'<div class="about"><h1>{title}</h1><p class="price">{escape(say.roubles(price))}</p>'
         f"<p>{brings}</p>{known}</div>"
@@ -126,7 +168,8 @@ def _beforehand(say: Words, shown: Sheet) -> str:
         lines.append(say.say("once-begins-later", day=shown.begins))
     if shown.renewing is not None:
         title = shown.renewing.titles[say.language]
-        lines.append(say.say("once-beside-renewal", plan=title, day=shown.renewing.until, stars=shown.renewing.amount))
+        what = {"amount": shown.renewing.amount, "currency": shown.renewing.currency}
+        lines.append(say.say("once-beside-renewal", plan=title, day=shown.renewing.until, **what))
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
@@ -139,6 +182,7 @@ def _form(say: Words, shown: Sheet, label: str, rule: dict[str, int] | None = No
     )
     below = ""
     if rule is not None:
+        fields += _keep(say, shown)
         if shown.email_needed:
             fields += (
                 f'<label for="email">{escape(say.say("pay-email"))}<input id="email" type="email" name="email" required'

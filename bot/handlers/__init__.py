@@ -5,6 +5,7 @@ from aiogram import Router
 from bot.handlers import (
     admin,
     buttons,
+    cards,
     cases,
     chat,
     commands,
@@ -26,5 +27,5 @@ def routers() -> list[Router]:
 
     Cases come before whatever takes commands or free text: a person's next message may be for theirs.
     """
-    offers = (promo, trial, invite, payments, money, roubles, gifts, plan_change)
+    offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
     return [module.router() for module in (members, admin, cases, *offers, settings, commands, buttons, chat)]

@@ -18,14 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import purchase
 from app.purchase import StarsPayment, StarsRefund
-from billing import balance, once, orders, subscriptions
+from billing import balance, once, orders, payment_methods, subscriptions
 from billing.balance import Balance
 from billing.catalog import TITLE_LENGTH_MAX
 from billing.orders import Order
+from billing.payments import YOOKASSA
 from billing.subscriptions import StarsState, Subscription
 from bot import holdings, keyboards, offers, promotions, rouble_offers
 from bot.buttons import answer
 from bot.context import Context
+from bot.handlers import cards
 from bot.handlers.commands import refund_rule
 from bot.refusals import Refused
 from kit import outbox
@@ -91,7 +93,8 @@ async def show_subscription(message: Message, ctx: Context) -> None:
     now = ctx.app.clock.now()
     async with ctx.app.db.read() as connection:
         coming = await once.outlook(connection, person_id=ctx.person.id, now=now)
-    text, keyboard = holdings.card(ctx.words, held, coming, ctx.app.plans, now)
+        kept = await payment_methods.of_person(connection, person_id=ctx.person.id)
+    text, keyboard = holdings.card(ctx.words, held, coming, kept, ctx.app.plans, now)
     ctx.reply(await promotions.below_subscription(ctx, text), keyboard)
 
 
@@ -279,19 +282,9 @@ async def subscription_updated(event: BotSubscriptionUpdated, ctx: Context) -> N
         )
 
 
-async def _own(ctx: Context, query: CallbackQuery) -> Subscription | None:
-    """Return the person's own subscription that a button names."""
-    raw = (query.data or "").partition(":")[2]
-    if not raw.isdecimal() or len(raw) > 18:
-        return None
-    async with ctx.app.db.read() as connection:
-        found = await subscriptions.find(connection, int(raw))
-    return found if found and found.person_id == ctx.person.id else None
-
-
 async def cancel_ask(query: CallbackQuery, ctx: Context) -> None:
     """One confirmation, no persuasion."""
-    mine = await _own(ctx, query)
+    mine = await cards.own(ctx, query)
     if mine is None or not mine.renews:
         await answer(ctx, query, ctx.words.say("toast-already"))
         return
@@ -319,7 +312,10 @@ async def cancel_keep(query: CallbackQuery, ctx: Context) -> None:
 
 async def cancel_do(query: CallbackQuery, ctx: Context) -> None:
     """Stop the renewal at Telegram first, then here; a crash in between is mended by Telegram's own update."""
-    mine = await _own(ctx, query)
+    mine = await cards.own(ctx, query)
+    if mine is not None and mine.provider == YOOKASSA:
+        await cards.cancel(ctx, query, mine)
+        return
     if mine is None or not mine.renews or mine.first_charge_id is None or mine.payload is None:
         await answer(ctx, query, ctx.words.say("toast-already"))
         return
@@ -344,9 +340,10 @@ async def cancel_do(query: CallbackQuery, ctx: Context) -> None:
 
 
 async def resume(query: CallbackQuery, ctx: Context) -> None:
-    """Allow the renewal again; only the person can confirm it, in Telegram's own settings."""
-    mine = await _own(ctx, query)
-    if mine is None or mine.status != "cancel_scheduled" or mine.first_charge_id is None:
+    """Allow the renewal again; in Stars only the person can confirm it, in Telegram's own settings."""
+    mine = await cards.own(ctx, query)
+    by_card = mine is not None and mine.provider == YOOKASSA
+    if mine is None or mine.status != "cancel_scheduled" or not (mine.first_charge_id or by_card):
         await answer(ctx, query, ctx.words.say("toast-already"))
         return
     async with ctx.app.db.read() as connection:
@@ -355,6 +352,10 @@ async def resume(query: CallbackQuery, ctx: Context) -> None:
         title = other.titles[ctx.words.language]
         await answer(ctx, query, ctx.words.say("resume-beside", plan=title), alert=True)
         return
+    if by_card:
+        await cards.resume(ctx, query, mine)
+        return
+    assert mine.first_charge_id is not None
     try:
         await ctx.room.sender.answer(
             EditUserStarSubscription(
@@ -369,7 +370,7 @@ async def resume(query: CallbackQuery, ctx: Context) -> None:
 
 async def to_free(query: CallbackQuery, ctx: Context) -> None:
     """End the grace of a failed renewal at once: no further charge is tried, the free plan goes on."""
-    mine = await _own(ctx, query)
+    mine = await cards.own(ctx, query)
     if mine is None or mine.status != "past_due":
         await answer(ctx, query, ctx.words.say("toast-already"))
         return

@@ -24,11 +24,10 @@ def router() -> Router:
 
 async def _link(ctx: Context, product_id: str | None) -> str | None:
     """Return the address of a page of the person's, None while it sells nothing."""
-    back_url = ctx.app.settings.chat_url or f"https://t.me/{ctx.room.username}"
     try:
         async with ctx.app.db.transaction() as tx:
             return await rouble_purchase.make_link(
-                ctx.app, tx, person_id=ctx.person.id, product_id=product_id, back_url=back_url
+                ctx.app, tx, person_id=ctx.person.id, product_id=product_id, back_url=rouble_offers.back_url(ctx)
             )
     except NotForSale:
         return None

@@ -240,6 +240,9 @@ admin-alert-outbox = ⚠️ The outbox is piling up: { $waiting }, the oldest { 
 admin-alert-outbox-over = ✅ The outbox moves again
 admin-alert-migrated = The group became a supergroup, its new id is { $chat_id }. Put it into FORMA_ADMIN_CHAT_ID; until a restart I remember it myself.
 # Paid in roubles through YooKassa
+admin-alert-renewal-roubles = 💳 Renewal { ROUBLES($kopecks) } · { $what } · { $name } · { $id }
+# $reason - YooKassa's reason as it is
+admin-alert-card-failed = Renewal failed: { $plan }, { ROUBLES($kopecks) } · { $id } · { $reason }
 admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name } · { $id }
 admin-alert-quarantine-roubles = ⚠️ A payment in roubles does not match its order: { ROUBLES($kopecks) } · { $id } · code { $code }. The money is here, the tokens are not granted.
 # $reason - YooKassa's answer

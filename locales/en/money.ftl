@@ -50,7 +50,11 @@ subscription-active =
 subscription-cancelled =
     { $plan }: until { DAY($until) }. No more charges.
     { TOKENS($tokens) } left.
-subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { STARS($stars) }.
+# $card - the ending of the number of the card that renews the subscription
+subscription-by-card =
+    { $plan }: until { DAY($until) }, then { payment-sum } from card { $card }.
+    { TOKENS($tokens) } left.
+subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { payment-sum }.
 subscription-trialing = { $plan }: until { DAY($until) }. The trial ends by itself and charges nothing.
 
 button-subscription-cancel = Cancel subscription
@@ -60,7 +64,7 @@ button-subscription-resume = Resume
 cancel-confirm = Cancel { $plan }? No more charges, and you keep access until { DAY($until) }.
 cancelled = No more charges. Access until { DAY($until) }.
 cancel-kept = All right, everything stays as it is.
-resumed = The subscription is active again: on { DAY($until) } it renews for { STARS($stars) }.
+resumed = The subscription is active again: on { DAY($until) } it renews for { payment-sum }.
 # Only the person can resume, in Telegram's settings
 resume-in-telegram =
     Renewal is allowed again. It remains for you to confirm it in Telegram:
@@ -74,7 +78,7 @@ renewal-soon = On { DAY($day) } you will be charged { STARS($stars) } for { $pla
 renewed = { $plan } until { DAY($until) }, { ANSWERS($tokens) }. Charged { STARS($stars) }.
 renewal-failed = There weren't { STARS($stars) } to charge. You keep access for { DURATION($grace_s) }
 # The person blocked the bot long ago and we stopped the renewal ourselves; said when they come back
-renewal-stopped = Welcome back! While the bot was blocked, we stopped the renewal of { $plan } on { DAY($since) }, so as not to charge { STARS($stars) } for nothing. To have it again: /plans
+renewal-stopped = Welcome back! While the bot was blocked, we stopped the renewal of { $plan } on { DAY($since) }, so as not to charge { payment-sum } for nothing. To have it again: /plans
 button-renew = Renew
 button-to-free = Go to free
 

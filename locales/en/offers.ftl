@@ -15,8 +15,8 @@ once-before-paying = You pay once for { $months ->
     }. Tokens come every month, { ANSWERS($tokens) } each time. It never renews.
 # $day - when what the person has ends
 once-begins-later = It begins on { DATE($day) }, when what you have ends: not a day is lost.
-# The person has a subscription that renews: $day - when, $stars - for how much
-once-beside-renewal = { $plan } renews by itself: on { DAY($day) } you will be charged { STARS($stars) }. To avoid paying twice, cancel its renewal: /subscription. You keep what is paid for.
+# The person has a subscription that renews: $day - when, $amount, $currency - for how much
+once-beside-renewal = { $plan } renews by itself: on { DAY($day) } you will be charged { payment-sum }. To avoid paying twice, cancel its renewal: /subscription. You keep what is paid for.
 # The other way round: the time is paid for, and a subscription is being bought
 renewal-beside-once = You already have { $plan } until { DATE($until) }. The subscription starts right away and runs beside it, not after it.
 invoice-title-once = { $plan }
@@ -26,8 +26,8 @@ invoice-description-once = { TOKENS($tokens) } every month, { $months ->
     }. A one-off purchase, never renews. Refund: { $refund_hours } h, if no more than { $refund_percent } % is spent.
 paid-once = { $plan } until { DATE($until) }. Tokens come every month, { ANSWERS($tokens) }; the first are yours already. It never renews.
 paid-once-later = { $plan } from { DATE($day) } until { DATE($until) }. Tokens will come every month, { ANSWERS($tokens) }. It never renews.
-# $day - when it renews, $stars - for how much
-renews-beside = { $plan } renews by itself: on { DAY($day) } you will be charged { STARS($stars) }. To avoid paying twice, cancel its renewal. You keep what is paid for.
+# $day - when it renews, $amount, $currency - for how much
+renews-beside = { $plan } renews by itself: on { DAY($day) } you will be charged { payment-sum }. To avoid paying twice, cancel its renewal. You keep what is paid for.
 button-cancel-of = Cancel { $plan }
 # $until - when they lapse
 month-granted = { $plan }: a new month, { TOKENS($tokens) } until { DATE($until) }.
@@ -42,7 +42,7 @@ subscription-once =
 subscription-once-next = The next tokens come on { DAY($day) }, { ANSWERS($tokens) }.
 subscription-ahead = Then { $plan }: from { DATE($day) } until { DATE($until) }, { ANSWERS($tokens) } every month.
 subscription-beside = Also { $plan }: until { DATE($until) }, does not renew.
-subscription-beside-renews = Also { $plan }: until { DAY($until) }, then renews for { STARS($stars) }.
+subscription-beside-renews = Also { $plan }: until { DAY($until) }, then renews for { payment-sum }.
 
 ## Changing plans
 

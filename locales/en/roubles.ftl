@@ -24,6 +24,50 @@ payment-declined = { $reason ->
 }
 paid-unclear-roubles = Your payment came in and we are checking it with YooKassa. There is nothing for you to do, we answer within 48 h. Code { $code }
 
+paid-twice-roubles = You have paid for this already, so { ROUBLES($kopecks) } goes back to you. What you have: /subscription
+
+## A saved card; $card - its ending, like *4444
+
+# The first month was bought and the card is saved
+paid-by-card = { $plan } until { DATE($until) }, { ANSWERS($tokens) }. Then { payment-sum } a month from card { $card }, with a reminder 3 days before. Cancel: /subscription
+# 3 days before a charge; it may be later than the end of what is paid when the reminder could not come in time
+card-charge-soon = On { DAY($day) } { payment-sum } will be charged for { $plan } from card { $card }.
+renewed-by-card = { $plan } until { DATE($until) }, { ANSWERS($tokens) }. { payment-sum } charged from card { $card }.
+card-charge-failed = { card-refusal } We will try again on { MOMENT($next_at) }. You keep access until { DAY($until) }.
+card-charge-given-up = { card-refusal } { $dead ->
+    [yes] This card will not be charged again.
+   *[no] We will not try again by ourselves.
+} You keep access until { DAY($until) }. To renew, pay with another card.
+# $reason - YooKassa's reason
+card-refusal = { $reason ->
+    [insufficient_funds] Card { $card } did not have { ROUBLES($amount) } for { $plan }.
+    [card_expired] Card { $card } has expired, so { ROUBLES($amount) } for { $plan } could not be charged.
+    [payment_method_limit_exceeded] Card { $card } has reached its limit, so { ROUBLES($amount) } for { $plan } could not be charged.
+    [issuer_unavailable] The bank of card { $card } did not answer, so { ROUBLES($amount) } for { $plan } could not be charged.
+    [permission_revoked] Charges from card { $card } were revoked, so { ROUBLES($amount) } for { $plan } could not be charged.
+    [unconfirmed] The bank of card { $card } wants you to confirm { ROUBLES($amount) } for { $plan }.
+    [ours] { ROUBLES($amount) } for { $plan } could not be charged from card { $card }: YooKassa did not answer.
+   *[other] The bank of card { $card } refused { ROUBLES($amount) } for { $plan }.
+}
+cancelled-under-way = No more charges. One is already under way and cannot be stopped: if it goes through, the month is yours, and you can get the money back in /payments. Access until { DAY($until) }.
+card-removed = Card { $card } is removed and will not be charged again. { $under_way ->
+    [yes] One charge is already under way and cannot be stopped: if it goes through, you can get the money back in /payments.
+   *[no] { $plan } works until { DAY($until) }.
+}
+card-remove-confirm = Remove card { $card }? { $plan } will not renew; you keep access until { DAY($until) }.
+card-pay-ready = The next month of { $plan } is paid on our page, with any card. The link is yours alone and works for 30 minutes.
+button-card-remove = Remove card { $card }
+button-card-remove-confirm = Yes, remove
+button-card-other = Pay with another card
+button-card-pay = Pay now
+button-card-resume = Renew by card
+error-charge-under-way =
+    This month is being paid
+    The saved card is being charged. The bot will tell you in the chat how it ends.
+error-month-paid =
+    This month is paid already
+    The bot shows what you have: /subscription
+
 ## Refunds: the money went, or YooKassa did not give it back; $tokens - how many tokens had been taken
 
 refunded-roubles = Refunded { ROUBLES($kopecks) }. The tokens of this purchase are gone; the money takes a few days to reach the card.
@@ -41,8 +85,17 @@ pay-brings = { TOKENS($tokens) } for { DURATION($lasts_s) }. A one-off purchase,
 pay-choice = What to buy
 # A month of a subscription, paid in roubles
 pay-brings-month = { TOKENS($tokens) } for a month. It will not renew, and nothing more is charged.
+# The same, when a card may be saved for renewals
+pay-brings-months = { TOKENS($tokens) } for a month. It will not renew unless you tick that below.
+# $day - from which day
+pay-next-month = The next month, from { DATE($day) }.
+# The tick below a payment: $kopecks - the price of a month
+pay-keep = Save the card and charge { ROUBLES($kopecks) } every month. We remind you 3 days before; cancel or remove the card at any time: /subscription
+pay-keep-without-percent = Save the card and charge { ROUBLES($kopecks) } every month from the first one: your promo discount then comes as tokens. We remind you 3 days before; cancel or remove the card at any time: /subscription
+pay-keep-instead = From now on charge { ROUBLES($kopecks) } a month from this card instead of { $card }. Cancel or remove it at any time: /subscription
 pay-choose = Choose
 pay-button = Pay { ROUBLES($kopecks) }
+pay-button-plain = Go to payment
 pay-email = E-mail for the receipt. Kept for your next purchases
 # The refund rule, before paying
 pay-rule = YooKassa handles the payment. Your money back within { $refund_hours } h if no more than { $refund_percent } % is spent: /payments in the chat.

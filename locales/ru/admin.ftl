@@ -240,6 +240,9 @@ admin-alert-outbox = ⚠️ Исходящие копятся: { $waiting }, с�
 admin-alert-outbox-over = ✅ Исходящие снова уходят
 admin-alert-migrated = Группа стала супергруппой, новый номер { $chat_id }. Впишите его в FORMA_ADMIN_CHAT_ID; до перезапуска я помню сам.
 # Оплата рублями через ЮKassa
+admin-alert-renewal-roubles = 💳 Продление { ROUBLES($kopecks) } · { $what } · { $name } · { $id }
+# $reason - причина от ЮKassa, как есть
+admin-alert-card-failed = Продление не прошло: { $plan }, { ROUBLES($kopecks) } · { $id } · { $reason }
 admin-alert-payment-roubles = 💳 { ROUBLES($kopecks) } · { $what } · { $name } · { $id }
 admin-alert-quarantine-roubles = ⚠️ Платёж в рублях не сошёлся с заказом: { ROUBLES($kopecks) } · { $id } · код { $code }. Деньги получены, токены не начислены.
 # $reason - ответ ЮKassa

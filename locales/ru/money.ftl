@@ -50,7 +50,11 @@ subscription-active =
 subscription-cancelled =
     { $plan }: до { DAY($until) }. Больше не спишем.
     Осталось { TOKENS($tokens) }.
-subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { STARS($stars) }.
+# $card - окончание номера карты, с которой продлевается подписка
+subscription-by-card =
+    { $plan }: до { DAY($until) }, дальше { payment-sum } с карты { $card }.
+    Осталось { TOKENS($tokens) }.
+subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { payment-sum }.
 subscription-trialing = { $plan }: до { DAY($until) }. Пробный период сам закончится и ничего не спишет.
 
 button-subscription-cancel = Отменить подписку
@@ -60,7 +64,7 @@ button-subscription-resume = Возобновить
 cancel-confirm = Отменить подписку «{ $plan }»? Больше не спишем, доступ останется до { DAY($until) }.
 cancelled = Больше не спишем. Доступ до { DAY($until) }.
 cancel-kept = Хорошо, всё остаётся как есть.
-resumed = Подписка снова активна: { DAY($until) } продлится за { STARS($stars) }.
+resumed = Подписка снова активна: { DAY($until) } продлится за { payment-sum }.
 # Возобновить может только сам человек, в настройках Telegram
 resume-in-telegram =
     Продление разрешено. Осталось подтвердить его в Telegram:
@@ -74,7 +78,7 @@ renewal-soon = { DAY($day) } спишется { STARS($stars) } за «{ $plan }
 renewed = { $plan } до { DAY($until) }, { ANSWERS($tokens) }. Списано { STARS($stars) }.
 renewal-failed = Не хватило { STARS($stars) }. Доступ ещё { DURATION($grace_s) }
 # Человек давно заблокировал бота, и мы сами остановили продление; говорится, когда он вернулся
-renewal-stopped = С возвращением! Пока бот был заблокирован, мы остановили продление «{ $plan }»: { DAY($since) }, чтобы не списывать { STARS($stars) } зря. Подключить снова: /plans
+renewal-stopped = С возвращением! Пока бот был заблокирован, мы остановили продление «{ $plan }»: { DAY($since) }, чтобы не списывать { payment-sum } зря. Подключить снова: /plans
 button-renew = Продлить
 button-to-free = На бесплатный
 

@@ -19,8 +19,8 @@ once-before-paying = Платите один раз за { $months ->
     }. Токены приходят каждый месяц, { ANSWERS($tokens) } за раз. Само не продлится.
 # $day - когда закончится то, что уже есть
 once-begins-later = Начнётся { DATE($day) }, когда закончится то, что у вас есть: ни дня не пропадёт.
-# У человека подписка, которая продлевается: $day - когда, $stars - за сколько
-once-beside-renewal = «{ $plan }» у вас продлевается сама: { DAY($day) } спишется { STARS($stars) }. Чтобы не платить дважды, отмените продление: /subscription. Доступ по ней останется до конца оплаченного.
+# У человека подписка, которая продлевается: $day - когда, $amount, $currency - за сколько
+once-beside-renewal = «{ $plan }» у вас продлевается сама: { DAY($day) } спишется { payment-sum }. Чтобы не платить дважды, отмените продление: /subscription. Доступ по ней останется до конца оплаченного.
 # Обратный случай: время уже оплачено, а покупают подписку
 renewal-beside-once = У вас уже есть «{ $plan }» до { DATE($until) }. Подписка начнётся сразу и пойдёт рядом с ним, не после.
 invoice-title-once = { $plan }
@@ -32,8 +32,8 @@ invoice-description-once = { TOKENS($tokens) } каждый месяц, { $month
     }. Разовая покупка, не продлевается. Возврат: { $refund_hours } ч, если потрачено не больше { $refund_percent } %.
 paid-once = { $plan } до { DATE($until) }. Токены приходят каждый месяц, { ANSWERS($tokens) }; первые уже ваши. Само не продлится.
 paid-once-later = { $plan } с { DATE($day) } до { DATE($until) }. Токены будут приходить каждый месяц, { ANSWERS($tokens) }. Само не продлится.
-# $day - когда продлится, $stars - за сколько
-renews-beside = «{ $plan }» у вас продлевается сама: { DAY($day) } спишется { STARS($stars) }. Чтобы не платить дважды, отмените продление. Оплаченное останется.
+# $day - когда продлится, $amount, $currency - за сколько
+renews-beside = «{ $plan }» у вас продлевается сама: { DAY($day) } спишется { payment-sum }. Чтобы не платить дважды, отмените продление. Оплаченное останется.
 button-cancel-of = Отменить «{ $plan }»
 # $until - когда сгорят
 month-granted = { $plan }: новый месяц, { TOKENS($tokens) } до { DATE($until) }.
@@ -48,7 +48,7 @@ subscription-once =
 subscription-once-next = Следующие токены { DAY($day) }, { ANSWERS($tokens) }.
 subscription-ahead = Дальше { $plan }: с { DATE($day) } до { DATE($until) }, { ANSWERS($tokens) } каждый месяц.
 subscription-beside = Ещё { $plan }: до { DATE($until) }, не продлится.
-subscription-beside-renews = Ещё { $plan }: до { DAY($until) }, дальше продлится за { STARS($stars) }.
+subscription-beside-renews = Ещё { $plan }: до { DAY($until) }, дальше продлится за { payment-sum }.
 
 ## Смена плана
 

@@ -24,6 +24,50 @@ payment-declined = { $reason ->
 }
 paid-unclear-roubles = Оплата пришла, сверяем её с ЮKassa. Ничего делать не нужно, ответим за 48 ч. Код { $code }
 
+paid-twice-roubles = Это у вас уже оплачено, поэтому возвращаем { ROUBLES($kopecks) }. Что у вас есть: /subscription
+
+## Сохранённая карта; $card - её окончание, как *4444
+
+# Куплен первый месяц, карта сохранена
+paid-by-card = { $plan } до { DATE($until) }, { ANSWERS($tokens) }. Дальше { payment-sum } в месяц с карты { $card }, напомним за 3 дня. Отмена: /subscription
+# За 3 дня до списания; списание бывает и позже конца оплаченного, если напомнить вовремя не вышло
+card-charge-soon = { DAY($day) } спишется { payment-sum } за «{ $plan }» с карты { $card }.
+renewed-by-card = { $plan } до { DATE($until) }, { ANSWERS($tokens) }. Списано { payment-sum } с карты { $card }.
+card-charge-failed = { card-refusal } Попробуем ещё раз { MOMENT($next_at) }. Доступ до { DAY($until) }.
+card-charge-given-up = { card-refusal } { $dead ->
+    [yes] С этой карты больше не спишем.
+   *[no] Сами больше не попробуем.
+} Доступ до { DAY($until) }. Чтобы продлить, заплатите другой картой.
+# $reason - причина от ЮKassa
+card-refusal = { $reason ->
+    [insufficient_funds] На карте { $card } не хватило { ROUBLES($amount) } на «{ $plan }».
+    [card_expired] Срок карты { $card } истёк, { ROUBLES($amount) } за «{ $plan }» не списались.
+    [payment_method_limit_exceeded] У карты { $card } исчерпан лимит, { ROUBLES($amount) } за «{ $plan }» не списались.
+    [issuer_unavailable] Банк карты { $card } не ответил, { ROUBLES($amount) } за «{ $plan }» не списались.
+    [permission_revoked] Списания с карты { $card } отозваны, { ROUBLES($amount) } за «{ $plan }» не списались.
+    [unconfirmed] Банк карты { $card } просит подтвердить оплату { ROUBLES($amount) } за «{ $plan }».
+    [ours] Не получилось списать { ROUBLES($amount) } за «{ $plan }» с карты { $card }: не ответила ЮKassa.
+   *[other] Банк карты { $card } отказал в списании { ROUBLES($amount) } за «{ $plan }».
+}
+cancelled-under-way = Больше не спишем. Одно списание уже идёт, его не остановить: если пройдёт, месяц будет ваш, а вернуть деньги можно в /payments. Доступ до { DAY($until) }.
+card-removed = Карта { $card } удалена, с неё больше не спишем. { $under_way ->
+    [yes] Одно списание уже идёт, его не остановить: если пройдёт, вернуть деньги можно в /payments.
+   *[no] «{ $plan }» работает до { DAY($until) }.
+}
+card-remove-confirm = Удалить карту { $card }? «{ $plan }» больше не продлится, доступ останется до { DAY($until) }.
+card-pay-ready = Следующий месяц «{ $plan }» оплачивается на нашей странице любой картой. Ссылка только для вас, действует 30 минут.
+button-card-remove = Удалить карту { $card }
+button-card-remove-confirm = Да, удалить
+button-card-other = Заплатить другой картой
+button-card-pay = Оплатить сейчас
+button-card-resume = Продлить картой
+error-charge-under-way =
+    Этот месяц уже оплачивается
+    Идёт списание с сохранённой карты. Чем оно кончится, бот напишет в чат.
+error-month-paid =
+    Этот месяц уже оплачен
+    Что у вас есть, покажет бот: /subscription
+
 ## Возврат: деньги ушли, или ЮKassa их не вернула; $tokens - сколько токенов было снято
 
 refunded-roubles = Вернули { ROUBLES($kopecks) }. Токены этой покупки сняты; на карту деньги приходят за несколько дней.
@@ -41,8 +85,17 @@ pay-brings = { TOKENS($tokens) } на { DURATION($lasts_s) }. Разовая п�
 pay-choice = Что купить
 # Месяц подписки, оплаченный рублями
 pay-brings-month = { TOKENS($tokens) } на месяц. Само не продлится и больше ничего не спишет.
+# То же, когда карту можно сохранить и продлевать
+pay-brings-months = { TOKENS($tokens) } на месяц. Само не продлится, если не отметить это ниже.
+# $day - с какого дня
+pay-next-month = Следующий месяц, с { DATE($day) }.
+# Галочка под оплатой: $kopecks - цена месяца
+pay-keep = Запомнить карту и списывать { ROUBLES($kopecks) } каждый месяц. Напомним за 3 дня, отменить или удалить карту можно в любой момент: /subscription
+pay-keep-without-percent = Запомнить карту и списывать { ROUBLES($kopecks) } каждый месяц, с первого: скидка по промокоду тогда придёт токенами. Напомним за 3 дня, отменить или удалить карту можно в любой момент: /subscription
+pay-keep-instead = Дальше списывать { ROUBLES($kopecks) } в месяц с этой карты, а не с { $card }. Отменить или удалить её можно в любой момент: /subscription
 pay-choose = Выбрать
 pay-button = Оплатить { ROUBLES($kopecks) }
+pay-button-plain = Перейти к оплате
 pay-email = Почта для чека. Запомним для следующих покупок
 # Правило возврата, до оплаты
 pay-rule = Платёж проводит ЮKassa. Вернём деньги, если прошло не больше { $refund_hours } ч и потрачено не больше { $refund_percent } %: /payments в чате.

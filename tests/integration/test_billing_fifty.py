@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import ledger, promos, rouble_payments, subscriptions
+from billing import ledger, promos, rouble_following, rouble_payments, star_reminders
 from billing.promos import Terms
 from billing.refunds import NotRefundable
 from billing.rouble_payments import ORDER_KEY, PAYMENT_KEY, RoublePayment
@@ -128,7 +128,7 @@ async def test_fifty_schedulers_remind_of_one_renewal_once(books: Books) -> None
 
     async def remind(_: int) -> int:
         async with books.db.transaction() as tx:
-            taken = await subscriptions.take_renewals(tx, now=soon, within=timedelta(days=3), limit=500)
+            taken = await star_reminders.take_renewals(tx, now=soon, within=timedelta(days=3), limit=500)
             return sum(one.person_id == person for one in taken)
 
     assert await at_once(remind) == {"1": 1, "0": FIFTY - 1}
@@ -231,7 +231,7 @@ def succeeded(going: RoublePayment, number: str) -> objects.Payment:
 
 async def followed(books: Books, found: objects.Payment) -> str:
     async with books.db.transaction() as tx:
-        seen = await rouble_payments.follow(tx, found, shop_id=SHOP, now=books.now)
+        seen = await rouble_following.follow(tx, found, shop_id=SHOP, now=books.now)
     assert seen is not None
     return seen.credit.outcome if seen.credit else "known"
 

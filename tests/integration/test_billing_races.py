@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from billing import lots, orders, subscriptions
+from billing import lots, orders, star_reminders, subscriptions
 from billing.refunds import NotRefundable
 from kit.db import Database
 from kit.errors import InsufficientTokens, Rejected
@@ -119,7 +119,7 @@ async def test_subscriptions_renew_fail_and_end_while_everybody_writes(books: Bo
 
     async def told() -> None:
         async with books.db.transaction() as tx:
-            await subscriptions.take_grace(tx, now=books.now, after=timedelta(0), limit=50)
+            await star_reminders.take_grace(tx, now=books.now, after=timedelta(0), limit=50)
 
     acts: list[Act] = [lambda: swept(books) for _ in range(20)]
     acts += [lambda: told() for _ in range(10)]

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import subscriptions
+from billing import star_reminders, subscriptions
 from billing.subscriptions import Change
 from kit.db import Database
 from tests.support.books import DAY, MONTH, START, Books
@@ -215,7 +215,7 @@ async def test_each_coming_charge_is_announced_once(books: Books) -> None:
 
     async def announced() -> list[int]:
         async with books.db.transaction() as tx:
-            return [s.person_id for s in await subscriptions.take_renewals(tx, now=books.now, within=within, limit=9)]
+            return [s.person_id for s in await star_reminders.take_renewals(tx, now=books.now, within=within, limit=9)]
 
     assert await announced() == []
     books.now += MONTH - 3 * DAY
@@ -232,7 +232,7 @@ async def test_a_charge_that_will_not_come_is_not_announced(books: Books) -> Non
     await books.say(payload, person, "canceled")
     books.now += MONTH - DAY
     async with books.db.transaction() as tx:
-        assert await subscriptions.take_renewals(tx, now=books.now, within=3 * DAY, limit=9) == []
+        assert await star_reminders.take_renewals(tx, now=books.now, within=3 * DAY, limit=9) == []
 
 
 async def test_grace_is_told_after_a_silence_and_once(books: Books) -> None:
@@ -242,7 +242,7 @@ async def test_grace_is_told_after_a_silence_and_once(books: Books) -> None:
 
     async def told() -> list[int]:
         async with books.db.transaction() as tx:
-            return [s.person_id for s in await subscriptions.take_grace(tx, now=books.now, after=6 * HOUR, limit=9)]
+            return [s.person_id for s in await star_reminders.take_grace(tx, now=books.now, after=6 * HOUR, limit=9)]
 
     assert await told() == []
     books.now += 6 * HOUR

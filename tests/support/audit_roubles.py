@@ -5,7 +5,7 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from billing import ledger, orders, rouble_payments
+from billing import ledger, orders, rouble_following, rouble_payments
 from billing.yookassa import objects
 from tests.support import rouble_model
 from tests.support.audit_stars import StarsAudit
@@ -94,9 +94,9 @@ class RoublesAudit(StarsAudit):
             bill.status = status
         found = objects.payment(self._object(bill, status))
 
-        async def followed() -> rouble_payments.Followed | None:
+        async def followed() -> rouble_following.Followed | None:
             async with self.db.transaction() as tx:
-                return await rouble_payments.follow(tx, found, shop_id=SHOP, now=self.now)
+                return await rouble_following.follow(tx, found, shop_id=SHOP, now=self.now)
 
         outcome = self.run(self.ledger.again(followed))
         heard = "pending" if status == "waiting_for_capture" else status

@@ -97,9 +97,10 @@ class Books:
         return person_id
 
     async def order(self, person_id: int, product: str, currency: str = "XTR", **more: Any) -> Order:
+        terms = {"renews": currency != "RUB"} | more
         async with self.db.transaction() as tx:
             return await orders.open(
-                tx, person_id=person_id, product_id=product, currency=currency, now=self.now, **more
+                tx, person_id=person_id, product_id=product, currency=currency, now=self.now, **terms
             )
 
     async def pay(

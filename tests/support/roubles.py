@@ -13,7 +13,7 @@ import aiohttp
 
 import sandbox.model.server
 import sandbox.telegram.server
-from app import rouble_payments, rouble_refunds
+from app import card_renewals, rouble_payments, rouble_refunds
 from sandbox.shop.server import Running, start
 from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 from tests.support import shop as chat
@@ -44,7 +44,8 @@ class Shown:
 
     @property
     def fields(self) -> dict[str, str]:
-        found = re.findall(r'<input[^>]* name="(\w+)"[^>]* value="([^"]*)"', self.html)
+        """What the form sends as it is shown: a tick that nobody set sends nothing."""
+        found = re.findall(r'<input(?! type="checkbox")[^>]* name="(\w+)"[^>]* value="([^"]*)"', self.html)
         return {name: unescape(value) for name, value in found}
 
 
@@ -118,6 +119,7 @@ class Market:
         offset_s = self.forma.app.clock.offset.total_seconds()
         await self.shop.control("POST", "clock", {"offset_s": offset_s})
         await rouble_payments.sweep(self.forma.app)
+        await card_renewals.sweep(self.forma.app)
         await rouble_refunds.sweep(self.forma.app)
 
     async def heard(self) -> None:

@@ -1,0 +1,231 @@
+"""A saved card's life: kept with consent, announced, charged once a month, declined, removed. In the chat and the books."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app import card_renewals
+from tests.support import shop as chat
+from tests.support.roubles import Market, at_once, market
+from tests.support.shop import EN, RU, Tongue
+from tests.support.telegram import Person
+
+MONTH = "Лайт · 399 ₽"
+POSTS = "/v3/payments"
+KEPT = "напомним за 3 дня"
+METHOD = "SELECT provider_method_id FROM payment_methods WHERE person_id = :id ORDER BY id DESC LIMIT 1"
+STATUS = "SELECT status FROM subscriptions WHERE person_id = :id ORDER BY id DESC LIMIT 1"
+PAID_UNTIL = "SELECT max(ends_at) FROM subscription_periods WHERE person_id = :id AND kind = 'paid'"
+NEXT_AT = """
+    SELECT c.next_at FROM card_renewals c JOIN subscriptions s ON s.id = c.subscription_id WHERE s.person_id = :id
+"""
+CHARGES = """
+    SELECT count(*) FROM payments WHERE payer_id = :id AND status = 'succeeded' AND quarantine_reason IS NULL
+"""
+
+
+@pytest.fixture(scope="module")
+async def mall(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Market]:
+    async with market(database_url, redis_url, yookassa_in_chat=True, yookassa_receipts="54fz") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+async def good_days(mall: Market) -> AsyncIterator[None]:
+    yield
+    await mall.shop.clear_faults()
+    await mall.heard()
+    assert await mall.forma.violations() == []
+
+
+async def subscribed(mall: Market, say: Tongue = RU, **card: Any) -> Person:
+    """A person whose card pays a plan every month."""
+    person = await mall.forma.person(say.language)
+    label = MONTH if say is RU else "Lite · ₽399"
+    payment_id = await mall.begin(await mall.link(person, say, label), keep="yes")
+    await mall.shop.pay(payment_id, **card)
+    await person.wait_for(KEPT if say is RU else "reminder 3 days before", timeout_s=chat.WAIT_S)
+    return person
+
+
+async def at_the_end(mall: Market, *persons: Person) -> None:
+    """Let the announcement be made, and then the paid time of all end."""
+    until = max([await mall.forma.scalar(PAID_UNTIL, id=person.id) for person in persons])
+    left = until - mall.forma.app.clock.now()
+    await mall.sweep(seconds=(left - timedelta(days=2, hours=12)).total_seconds())
+    await mall.sweep(seconds=timedelta(days=2, hours=12, minutes=1).total_seconds())
+    await mall.heard()
+
+
+async def posts(mall: Market, person: Person) -> list[dict[str, Any]]:
+    """The charges of a person's card that YooKassa was asked for."""
+    method = await mall.forma.scalar(METHOD, id=person.id)
+    asked = await mall.shop.calls(POSTS, method="POST")
+    return [call for call in asked if call["body"].get("payment_method_id") == method]
+
+
+async def test_a_card_is_kept_only_where_it_was_agreed_to_and_pays_every_month(mall: Market) -> None:
+    person, never = await mall.forma.person("ru"), await mall.forma.person("ru")
+    url = await mall.link(person, RU, MONTH)
+    page = await mall.browser.open(url)
+    assert "Запомнить карту и списывать 399 ₽ каждый месяц" in page.text
+    assert " checked" not in page.html
+    await mall.shop.pay(await mall.begin(url, keep="yes"))
+    told = await person.wait_for(KEPT, timeout_s=chat.WAIT_S)
+    assert "*4444" in told.text
+    await mall.shop.pay(await mall.begin(await mall.link(never, RU, MONTH)))
+    await never.wait_for("больше ничего не спишет", timeout_s=chat.WAIT_S)
+    assert await mall.forma.scalar("SELECT count(*) FROM payment_methods WHERE person_id = :id", id=never.id) == 0
+
+    shown = await chat.card(person, "с карты *4444")
+    assert "дальше 399 ₽" in shown
+    # A second one that renews is not sold beside it.
+    beside = await mall.browser.open(await mall.link(person, RU, MONTH))
+    assert "Запомнить карту" not in beside.text
+
+    first_end = await mall.forma.scalar(PAID_UNTIL, id=person.id)
+    await mall.sweep(seconds=(first_end - mall.forma.app.clock.now() - timedelta(days=2)).total_seconds())
+    soon = await person.wait_for("спишется 399 ₽", timeout_s=chat.WAIT_S)
+    assert "с карты *4444" in soon.text
+    assert [one["text"] for one in soon.buttons] == ["Отменить подписку", "Заплатить другой картой"]
+    assert await posts(mall, person) == []
+    # Two schedulers at once charge once.
+    await mall.forma.advance(days=2, seconds=30)
+    await mall.shop.control("POST", "clock", {"offset_s": mall.forma.app.clock.offset.total_seconds()})
+    await at_once(*(card_renewals.sweep(mall.forma.app) for _ in range(4)))
+    renewed = await person.wait_for("Списано 399 ₽ с карты *4444", timeout_s=chat.WAIT_S)
+    assert "≈ 600 ответов" in renewed.text
+    [charge] = await posts(mall, person)
+    assert charge["body"]["receipt"]["customer"]["email"]
+    assert "confirmation" not in charge["body"]
+    second_end = await mall.forma.scalar(PAID_UNTIL, id=person.id)
+    assert timedelta(days=28) <= second_end - first_end <= timedelta(days=31)
+    assert await mall.forma.scalar(CHARGES, id=person.id) == 2
+    assert await mall.forma.scalar(STATUS, id=person.id) == "active"
+    assert not [one for one in never.messages() if "спишется" in one.text]
+
+
+async def test_each_decline_is_told_and_tried_again_as_its_reason_allows(mall: Market) -> None:
+    poor, expired, refused, flaky, other = await at_once(*(subscribed(mall) for _ in range(4)), subscribed(mall, EN))
+    for person, reason, times in (
+        (poor, "insufficient_funds", 1),
+        (expired, "card_expired", None),
+        (refused, "general_decline", None),
+        (flaky, "internal_timeout", 1),
+        (other, "insufficient_funds", None),
+    ):
+        await mall.shop.declines(await mall.forma.scalar(METHOD, id=person.id), reason, times)
+    await at_the_end(mall, poor, expired, refused, flaky, other)
+    told = await poor.wait_for("не хватило 399 ₽", timeout_s=chat.WAIT_S)
+    assert "Попробуем ещё раз" in told.text
+    assert [one["text"] for one in told.buttons] == ["Оплатить сейчас", "На бесплатный"]
+    assert "Срок карты *4444 истёк" in (await expired.wait_for("больше не спишем", timeout_s=chat.WAIT_S)).text
+    assert "Попробуем ещё раз" in (await refused.wait_for("отказал в списании", timeout_s=chat.WAIT_S)).text
+    assert "We will try again" in (await other.wait_for("did not have ₽399", timeout_s=chat.WAIT_S)).text
+    # Nothing of the bank's: tried again soon, and nobody is bothered.
+    await mall.sweep(seconds=11 * 60)
+    await flaky.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+    assert not [one for one in flaky.messages() if "Попробуем" in one.text]
+    assert {await mall.forma.scalar(STATUS, id=one.id) for one in (poor, expired, refused)} == {"past_due"}
+
+    await mall.sweep(hours=24)
+    await poor.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+    last = await refused.wait_for("Сами больше не попробуем", timeout_s=chat.WAIT_S)
+    assert len(await posts(mall, refused)) == 2
+    assert len(await posts(mall, expired)) == 1
+    # The new month begins where the old one ended, however late it was paid.
+    starts = (
+        "SELECT count(*) FROM subscription_periods WHERE person_id = :id AND kind = 'grace' AND ends_at > starts_at"
+    )
+    assert await mall.forma.scalar(starts, id=poor.id) == 0
+
+    # By hand, with another card, which is kept for the months to come.
+    await refused.press(last, "Оплатить сейчас")
+    url = chat.url_of(await refused.wait_for("оплачивается на нашей странице", timeout_s=chat.WAIT_S))
+    page = await mall.browser.open(url)
+    assert "Следующий месяц" in page.text
+    assert "а не с *4444" in page.text
+    await mall.shop.pay(await mall.begin(url, keep="yes"), card="4111111111111111")
+    assert "с карты *1111" in (await refused.wait_for(KEPT, timeout_s=chat.WAIT_S)).text
+    assert "Оплачено" in (await mall.browser.open(url)).text
+    await mall.sweep(days=3)
+    await expired.wait_for("закончилась", timeout_s=chat.WAIT_S)
+    await other.wait_for("has ended", timeout_s=chat.WAIT_S)
+    assert len(await posts(mall, other)) == 3
+    await at_the_end(mall, refused)
+    await refused.wait_for("с карты *1111", timeout_s=chat.WAIT_S)
+    assert await mall.forma.scalar(CHARGES, id=refused.id) == 3
+
+
+async def test_what_was_cancelled_or_removed_is_not_charged(mall: Market) -> None:
+    left, back, removed = await at_once(*(subscribed(mall) for _ in range(3)))
+    for person in (left, back):
+        await chat.card(person, "с карты *4444")
+        await person.press(person.messages()[-1], RU.cancel)
+        await person.press(await person.wait_for("Отменить подписку «Лайт»", timeout_s=chat.WAIT_S), RU.cancel_yes)
+        await person.wait_for(RU.cancelled, timeout_s=chat.WAIT_S)
+    await chat.card(back, "Больше не спишем")
+    await back.press(back.messages()[-1], RU.resume)
+    await back.wait_for("Подписка снова активна", timeout_s=chat.WAIT_S)
+    await chat.card(removed, "с карты *4444")
+    await removed.press(removed.messages()[-1], "Удалить карту *4444")
+    sure = await removed.wait_for("Удалить карту *4444?", timeout_s=chat.WAIT_S)
+    await at_once(removed.press(sure, "Да, удалить"), removed.press(sure, "Да, удалить"))
+    await removed.wait_for("удалена, с неё больше не спишем", timeout_s=chat.WAIT_S)
+    # Somebody else's button does nothing.
+    number = await mall.forma.scalar("SELECT max(id) FROM subscriptions WHERE person_id = :id", id=back.id)
+    await left.press(left.messages()[-1], data=f"card-remove-yes:{number}")
+    await left.press(left.messages()[-1], data=f"card-pay:{number}")
+    await at_the_end(mall, left, back, removed)
+    await back.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+    for person in (left, removed):
+        await person.wait_for("закончилась", timeout_s=chat.WAIT_S)
+        assert await posts(mall, person) == []
+        assert not [one for one in person.messages() if "спишется" in one.text]
+
+
+async def test_an_unknown_result_is_asked_about_and_never_charged_twice(mall: Market) -> None:
+    taken, not_taken, gone = await at_once(*(subscribed(mall) for _ in range(3)))
+    until = max([await mall.forma.scalar(PAID_UNTIL, id=one.id) for one in (taken, not_taken, gone)])
+    left: timedelta = until - mall.forma.app.clock.now()
+    await mall.sweep(seconds=(left - timedelta(days=2)).total_seconds())
+    await mall.shop.fault("drop", event="payment.*")
+    await mall.shop.fault("http_500", path=POSTS, method="POST")
+    await mall.sweep(days=2, seconds=60)
+    statuses = "SELECT string_agg(status, ' ' ORDER BY id) FROM payments WHERE payer_id = :id"
+    assert "unknown" in await mall.forma.scalar(statuses, id=taken.id)
+    # Whoever cancels now hears that one charge cannot be called back; it is not sent again.
+    await chat.card(gone, "с карты *4444")
+    for _ in range(3):  # each sweep stops at the first that YooKassa does not answer
+        await mall.sweep(seconds=120)
+    sent = len(await posts(mall, gone))
+    assert sent
+    await gone.press(gone.messages()[-1], RU.cancel)
+    await gone.press(await gone.wait_for("Отменить подписку «Лайт»", timeout_s=chat.WAIT_S), RU.cancel_yes)
+    await gone.wait_for("Одно списание уже идёт", timeout_s=chat.WAIT_S)
+    await mall.shop.clear_faults()
+    await mall.shop.fault("http_500_after", path=POSTS, method="POST", count=1)
+    await mall.sweep()
+    await mall.sweep()
+    await mall.sweep(seconds=15 * 60)
+    for person in (taken, not_taken):
+        await person.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+        assert len({call["key"] for call in await posts(mall, person)}) == 1
+        assert await mall.forma.scalar(CHARGES, id=person.id) == 2
+    assert len(await posts(mall, gone)) == sent
+    assert await mall.forma.scalar(CHARGES, id=gone.id) == 1
+    assert await mall.forma.scalar(STATUS, id=gone.id) in {"cancel_scheduled", "expired"}
+
+
+async def test_nobody_is_charged_unannounced_after_the_schedule_stood_still(mall: Market) -> None:
+    person = await subscribed(mall)
+    until: datetime = await mall.forma.scalar(PAID_UNTIL, id=person.id)
+    await mall.sweep(seconds=(until - mall.forma.app.clock.now()).total_seconds() + 3600)
+    await person.wait_for("спишется 399 ₽", timeout_s=chat.WAIT_S)
+    assert await posts(mall, person) == []
+    assert await mall.forma.scalar(NEXT_AT, id=person.id) >= until + timedelta(hours=24)
+    await mall.sweep(hours=24, seconds=60)
+    await person.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
