@@ -85,9 +85,17 @@ async def failed(app: App, tx: AsyncConnection, judged: Judged, *, payment_id: i
 async def cancelled(app: App, tx: AsyncConnection, mine: Subscription, *, under_way: bool, now: datetime) -> None:
     """Tell person and operator that nothing more is charged, or that one charge cannot be called back any more."""
     key = f"subscription:{mine.id}:cancelled:{now:%Y%m%d%H%M%S}"
-    await tell(tx, mine.person_id, "cancelled-under-way" if under_way else "cancelled", _args(mine), key, now)
+    await tell(tx, mine.person_id, "cancelled", _args(mine), key, now)
+    if under_way:
+        await still_under_way(tx, mine, now=now)
     said = _args(mine) | {"id": mine.person_id}
     await alert(app, tx, "admin-alert-subscription-cancelled", said, dedup_key=f"alert:{key}", now=now)
+
+
+async def still_under_way(tx: AsyncConnection, mine: Subscription, *, now: datetime) -> None:
+    """Tell a person that one charge cannot be called back any more."""
+    key = f"subscription:{mine.id}:{now:%Y%m%d%H%M%S}"
+    await tell(tx, mine.person_id, "charge-still-under-way", {}, key, now)
 
 
 async def resumed(tx: AsyncConnection, mine: Subscription, *, now: datetime) -> None:
@@ -98,8 +106,10 @@ async def resumed(tx: AsyncConnection, mine: Subscription, *, now: datetime) -> 
 
 async def removed(tx: AsyncConnection, kept: Method, mine: Subscription, *, under_way: bool, now: datetime) -> None:
     """Tell a person that their card is never charged again."""
-    args = _args(mine) | {"card": kept.ending, "under_way": under_way}
+    args = _args(mine) | {"card": kept.ending}
     await tell(tx, mine.person_id, "card-removed", args, f"method:{kept.id}", now)
+    if under_way:
+        await still_under_way(tx, mine, now=now)
 
 
 def _args(mine: Subscription) -> dict[str, Any]:

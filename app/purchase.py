@@ -7,12 +7,12 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import free_access, gift_notices
+from app import card_notices, free_access, gift_notices
 from app.alerts import alert
 from app.context import App
 from app.notices import tell
 from app.persons import Person
-from billing import debts, entitlements, gifts, payments, refunds, rouble_refunds, stars, subscriptions
+from billing import card_renewals, debts, entitlements, gifts, payments, refunds, rouble_refunds, stars, subscriptions
 from billing.crediting import Credit
 from billing.house_access import HOUSE
 from billing.once import Granted
@@ -290,6 +290,8 @@ async def to_free(app: App, tx: AsyncConnection, subscription: Subscription, *, 
     changes = await subscriptions.end_grace(
         tx, person_id=subscription.person_id, subscription_id=subscription.id, now=now
     )
+    if changes and await card_renewals.open_try(tx, subscription.id) is not None:
+        await card_notices.still_under_way(tx, subscription, now=now)
     for change in changes:
         if subscription.first_charge_id:
             await _stop_renewal(tx, subscription.person_id, subscription.first_charge_id, now)

@@ -187,5 +187,6 @@ async def _renews_on(
     if kept is None or not kept.active or await subscriptions.other_renewing(tx, subscription) is not None:
         return False
     by_hand = begun is None or begun.method_id is None
-    # Whoever cancelled while their card was being charged has this month, and no more; unless they paid it themselves.
-    return (by_hand and saved is not None) or before != "cancel_scheduled"
+    # Whoever cancelled while their card was being charged has this month, and no more; so has whoever went without
+    # meanwhile. Unless they paid it themselves.
+    return (by_hand and saved is not None) or before in ("active", "past_due")

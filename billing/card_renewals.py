@@ -62,6 +62,15 @@ class Judged:
     plan: declines.Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with what a card pays: which card, and whether a charge is under way, or has failed this time."""
+
+    method: Method
+    under_way: bool
+    failed: bool
+
+
 _PAID_UNTIL: Final = (
     sa.select(sa.func.max(periods.c.ends_at))
     .where(periods.c.subscription_id == card_renewals.c.subscription_id, periods.c.kind != "grace")
@@ -251,6 +260,24 @@ async def resume(tx: AsyncConnection, subscription_id: int, *, now: datetime) ->
         return None
     await _plan(tx, subscription_id, now, announced_for=None, announced_at=None, next_at=None)
     return await subscriptions.renew_again(tx, subscription_id, now=now)
+
+
+async def standing(connection: AsyncConnection, *, person_id: int) -> dict[int, Standing]:
+    """Return how each subscription of a person stands that a card pays, by its number."""
+    kept = await payment_methods.of_person(connection, person_id=person_id)
+    tried = renewal_tries.c.period_start == _PAID_UNTIL
+    charges = await connection.execute(
+        sa.select(
+            renewal_tries.c.subscription_id,
+            sa.func.bool_or(renewal_tries.c.judged_at.is_(None)),
+            sa.func.bool_or(renewal_tries.c.judged_at.is_not(None) & tried),
+        )
+        .join(card_renewals, card_renewals.c.subscription_id == renewal_tries.c.subscription_id)
+        .where(renewal_tries.c.subscription_id.in_(kept), renewal_tries.c.method_id.is_not(None))
+        .group_by(renewal_tries.c.subscription_id)
+    )
+    known = {number: (under_way, failed) for number, under_way, failed in charges}
+    return {number: Standing(method, *known.get(number, (False, False))) for number, method in kept.items()}
 
 
 async def charged_from(connection: AsyncConnection, method_id: int) -> list[int]:

@@ -4,14 +4,15 @@ from typing import Any
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from billing.payment_methods import Method
+from billing.card_renewals import Standing
 from billing.subscriptions import Subscription
 from bot import keyboards
 from kit.words import Words
 
 
-def subscription(say: Words, mine: Subscription, card: Method, tokens: int) -> tuple[str, InlineKeyboardMarkup]:
+def subscription(say: Words, mine: Subscription, stands: Standing, tokens: int) -> tuple[str, InlineKeyboardMarkup]:
     """Return /subscription for what is paid by card; `tokens`: what the person has."""
+    card = stands.method
     known: dict[str, Any] = {
         "plan": mine.titles[say.language],
         "until": mine.until,
@@ -26,6 +27,9 @@ def subscription(say: Words, mine: Subscription, card: Method, tokens: int) -> t
     match mine.status:
         case "active" if card.active:
             text, rows = say.say("subscription-by-card", **known), [[cancel], [_pay(say, mine, "other")], removal]
+        case "past_due" if stands.under_way or not stands.failed:
+            text = say.say("subscription-charging", **_only(known, "plan", "until", "amount", "currency", "card"))
+            rows = [[keyboards.press(say.say("button-to-free"), "to-free", mine.id)], removal]
         case "past_due":
             text = say.say("subscription-past-due", **_only(known, "plan", "until", "amount", "currency"))
             rows = [*after_failed(say, {"subscription": mine.id}).inline_keyboard, removal]

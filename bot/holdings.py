@@ -5,10 +5,10 @@ from datetime import datetime
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.balance import Balance
+from billing.card_renewals import Standing
 from billing.catalog import Catalog, Plan
 from billing.house_access import HOUSE
 from billing.once import Outlook
-from billing.payment_methods import Method
 from billing.payments import STARS as STARS_PROVIDER
 from billing.subscriptions import Subscription
 from bot import keyboards, offers
@@ -21,7 +21,7 @@ def card(
     say: Words,
     held: Balance,
     coming: dict[int, Outlook],
-    cards: dict[int, Method],
+    cards: dict[int, Standing],
     catalog: Catalog,
     now: datetime,
 ) -> tuple[str, InlineKeyboardMarkup]:

@@ -5,12 +5,12 @@ from datetime import datetime
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.balance import Balance
+from billing.card_renewals import Standing
 from billing.catalog import Catalog, Plan
 from billing.crediting import Credit
 from billing.gifts import LIFE
 from billing.house_access import HOUSE
 from billing.orders import Order
-from billing.payment_methods import Method
 from billing.subscriptions import Subscription
 from bot import card_view, keyboards
 from bot.notices import after_failed_charge
@@ -174,7 +174,7 @@ def balance(say: Words, held: Balance, now: datetime) -> str:
     return "\n".join(lines)
 
 
-def subscription(say: Words, held: Balance, card: Method | None = None) -> tuple[str, InlineKeyboardMarkup]:
+def subscription(say: Words, held: Balance, card: Standing | None = None) -> tuple[str, InlineKeyboardMarkup]:
     """Return /subscription: what the person has, until when, what renews, and the buttons that change it.
 
     `card`: what pays for it, if a saved card does.

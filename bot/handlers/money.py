@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import purchase
 from app.purchase import StarsPayment, StarsRefund
-from billing import balance, once, orders, payment_methods, subscriptions
+from billing import balance, card_renewals, once, orders, subscriptions
 from billing.balance import Balance
 from billing.catalog import TITLE_LENGTH_MAX
 from billing.orders import Order
@@ -93,8 +93,8 @@ async def show_subscription(message: Message, ctx: Context) -> None:
     now = ctx.app.clock.now()
     async with ctx.app.db.read() as connection:
         coming = await once.outlook(connection, person_id=ctx.person.id, now=now)
-        kept = await payment_methods.of_person(connection, person_id=ctx.person.id)
-    text, keyboard = holdings.card(ctx.words, held, coming, kept, ctx.app.plans, now)
+        paid_by_card = await card_renewals.standing(connection, person_id=ctx.person.id)
+    text, keyboard = holdings.card(ctx.words, held, coming, paid_by_card, ctx.app.plans, now)
     ctx.reply(await promotions.below_subscription(ctx, text), keyboard)
 
 

@@ -54,6 +54,7 @@ subscription-cancelled =
 subscription-by-card =
     { $plan }: until { DAY($until) }, then { payment-sum } from card { $card }.
     { TOKENS($tokens) } left.
+subscription-charging = { $plan }: renewing, { payment-sum } from card { $card }. Access until { DAY($until) }.
 subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { payment-sum }.
 subscription-trialing = { $plan }: until { DAY($until) }. The trial ends by itself and charges nothing.
 

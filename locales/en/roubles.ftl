@@ -49,11 +49,8 @@ card-refusal = { $reason ->
     [ours] { ROUBLES($amount) } for { $plan } could not be charged from card { $card }: YooKassa did not answer.
    *[other] The bank of card { $card } refused { ROUBLES($amount) } for { $plan }.
 }
-cancelled-under-way = No more charges. One is already under way and cannot be stopped: if it goes through, the month is yours, and you can get the money back in /payments. Access until { DAY($until) }.
-card-removed = Card { $card } is removed and will not be charged again. { $under_way ->
-    [yes] One charge is already under way and cannot be stopped: if it goes through, you can get the money back in /payments.
-   *[no] { $plan } works until { DAY($until) }.
-}
+charge-still-under-way = One charge is already under way and cannot be stopped. If it goes through, the month is yours, and you can get the money back in /payments.
+card-removed = Card { $card } is removed and will not be charged again. { $plan } works until { DAY($until) }.
 card-remove-confirm = Remove card { $card }? { $plan } will not renew; you keep access until { DAY($until) }.
 card-pay-ready = The next month of { $plan } is paid on our page, with any card. The link is yours alone and works for 30 minutes.
 button-card-remove = Remove card { $card }

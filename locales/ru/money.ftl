@@ -54,6 +54,7 @@ subscription-cancelled =
 subscription-by-card =
     { $plan }: до { DAY($until) }, дальше { payment-sum } с карты { $card }.
     Осталось { TOKENS($tokens) }.
+subscription-charging = { $plan }: продлеваем, { payment-sum } с карты { $card }. Доступ до { DAY($until) }.
 subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { payment-sum }.
 subscription-trialing = { $plan }: до { DAY($until) }. Пробный период сам закончится и ничего не спишет.
 
