@@ -326,6 +326,9 @@ CHECKS: Final = (
             SELECT 'refunds', r.id, r.status FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE {payer}
             UNION ALL
             SELECT 'gifts', g.id, g.status FROM gifts g JOIN payments p ON p.id = g.payment_id WHERE {payer}
+            UNION ALL
+            SELECT 'payment_methods', m.id, m.status
+            FROM payment_methods m JOIN payments p ON p.id = m.payment_id WHERE {payer}
         ) v
         LEFT JOIN LATERAL (
             SELECT string_agg(w.after, ' > ' ORDER BY w.id) AS path, (array_agg(w.after ORDER BY w.id DESC))[1] AS last,

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from billing import growth_checks, invariants
+from billing import card_checks, growth_checks, invariants
 from kit.db import Database
 from tests.support.books import MONTH, PLANS, YEAR, Books
 
@@ -251,6 +251,7 @@ CORRUPTIONS = {
 
 def test_every_check_is_tried() -> None:
     elsewhere = {(number, name) for number, name, _ in growth_checks.CHECKS}  # in test_billing_growth.py
+    elsewhere |= {(check.number, check.name) for check in card_checks.CHECKS}  # in test_card_renewals.py
     assert set(CORRUPTIONS) | elsewhere == {(check.number, check.name) for check in invariants.CHECKS}
 
 
