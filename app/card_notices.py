@@ -82,10 +82,21 @@ async def failed(app: App, tx: AsyncConnection, judged: Judged, *, payment_id: i
     await alert(app, tx, "admin-alert-card-failed", said, dedup_key=f"alert:card:{payment_id}", now=now)
 
 
-async def cancelled(app: App, tx: AsyncConnection, mine: Subscription, *, under_way: bool, now: datetime) -> None:
+async def cancelled(
+    app: App,
+    tx: AsyncConnection,
+    mine: Subscription,
+    *,
+    next_plan: dict[str, str] | None,
+    under_way: bool,
+    now: datetime,
+) -> None:
     """Tell person and operator that nothing more is charged, or that one charge cannot be called back any more."""
     key = f"subscription:{mine.id}:cancelled:{now:%Y%m%d%H%M%S}"
-    await tell(tx, mine.person_id, "cancelled", _args(mine), key, now)
+    if next_plan is None:
+        await tell(tx, mine.person_id, "cancelled", _args(mine), key, now)
+    else:
+        await tell(tx, mine.person_id, "cancelled-next-plan", _args(mine) | {"next_plan": next_plan}, key, now)
     if under_way:
         await still_under_way(tx, mine, now=now)
     said = _args(mine) | {"id": mine.person_id}

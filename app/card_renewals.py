@@ -91,14 +91,17 @@ def _request(app: App, email: str, number: int, order: Order, method: Method) ->
     return requests.charge(new)
 
 
-async def cancel(app: App, tx: AsyncConnection, mine: Subscription) -> bool:
-    """Let a subscription end with its paid time, at its person's word, and tell them; False when it did not renew."""
+async def cancel(app: App, tx: AsyncConnection, mine: Subscription, *, next_plan: dict[str, str] | None = None) -> bool:
+    """Let a subscription end with its paid time, at its person's word, and tell them; False when it did not renew.
+
+    `next_plan`: the titles of what is offered to them then.
+    """
     now = app.clock.now()
     stopped = await card_renewals.stop(tx, mine.id, now=now)
     if stopped is None:
         return False
     under_way = await card_renewals.open_try(tx, mine.id) is not None
-    await card_notices.cancelled(app, tx, stopped, under_way=under_way, now=now)
+    await card_notices.cancelled(app, tx, stopped, next_plan=next_plan, under_way=under_way, now=now)
     return True
 
 

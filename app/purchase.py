@@ -234,6 +234,9 @@ async def tell_change(app: App, tx: AsyncConnection, change: Change, *, now: dat
             notice, args["next_plan"], args["until"] = "expired-goes-on", goes_on.titles, goes_on.until.isoformat()
         elif await subscriptions.renewing(tx, person_id=subscription.person_id):
             notice = None  # another one's charge is just being reported: nothing has ended for the person
+        elif following and subscription.currency == "RUB" and following.price("RUB"):
+            notice, args["kopecks"] = "expired-next-plan-roubles", following.price("RUB")
+            args["next_plan"] = following.titles
         elif following and following.terms.price_xtr:
             notice, args["product"] = "expired-next-plan", following.id
             args |= {"next_plan": following.titles, "stars": following.terms.price_xtr}

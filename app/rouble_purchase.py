@@ -108,13 +108,30 @@ def on_sale(app: App) -> tuple[Plan, ...]:
     return tuple(plan for plan in app.plans.on_sale(RUB) if plan.kind in KINDS)
 
 
-async def make_link(app: App, tx: AsyncConnection, *, person_id: int, product_id: str | None, back_url: str) -> str:
-    """Return the address of a page of the person's: of one product, or of all. Raises NotForSale."""
+async def make_link(
+    app: App,
+    tx: AsyncConnection,
+    *,
+    person_id: int,
+    product_id: str | None,
+    back_url: str,
+    replaces: Subscription | None = None,
+) -> str:
+    """Return the address of a page of the person's: of one product, or of all. Raises NotForSale.
+
+    `replaces`: the person's subscription whose renewal ends when the product renews in its place.
+    """
     offered = on_sale(app)
     if not offered or (product_id is not None and product_id not in {plan.id for plan in offered}):
         raise orders.NotForSale(product=product_id)
     token = await checkout_links.issue(
-        tx, person_id=person_id, plan_id=product_id, back_url=back_url, secret=_secret(app), now=app.clock.now()
+        tx,
+        person_id=person_id,
+        plan_id=product_id,
+        back_url=back_url,
+        secret=_secret(app),
+        now=app.clock.now(),
+        replaces_id=replaces.id if replaces else None,
     )
     return f"{app.settings.site_url}{PAGE_PATH}/{token}"
 
@@ -252,7 +269,13 @@ async def _order(
 
 async def _open(tx: AsyncConnection, link: Link, product_id: str, choice: Choice, now: datetime) -> Order:
     return await orders.open(
-        tx, person_id=link.person_id, product_id=product_id, currency=RUB, renews=choice.keep, now=now
+        tx,
+        person_id=link.person_id,
+        product_id=product_id,
+        currency=RUB,
+        renews=choice.keep,
+        replaces_id=link.replaces_id if choice.keep else None,
+        now=now,
     )
 
 
@@ -307,7 +330,8 @@ async def _sheet(app: App, token: str, product_id: str) -> Sheet:
         if product is not None and product.kind != "pack":
             begins = await _begins(connection, link.person_id, product, now)
             renewing = await subscriptions.renewing(connection, person_id=link.person_id)
-        if product is not None and product.kind == "subscription" and renewing is None:
+        in_its_place = renewing is None or renewing.id == link.replaces_id
+        if product is not None and product.kind == "subscription" and in_its_place:
             monthly = product.price(RUB)
             if order is not None and order.kind == "subscription":
                 monthly = order.amount

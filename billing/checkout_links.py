@@ -44,6 +44,7 @@ class Link:
     """A link of a person's, to a product or (`plan_id` None) to all of them; `order_id` once it was used.
 
     `renews_id`: instead, to the month of that subscription that begins at `renews_from`.
+    `replaces_id`: the subscription whose place the product takes.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Link:
     expires_at: datetime
     renews_id: int | None
     renews_from: datetime | None
+    replaces_id: int | None
 
 
 _SELECT: Final[sa.Select[Any]] = sa.select(
@@ -67,6 +69,7 @@ _SELECT: Final[sa.Select[Any]] = sa.select(
     checkout_links.c.expires_at,
     checkout_links.c.renews_id,
     checkout_links.c.renews_from,
+    checkout_links.c.replaces_id,
 )
 
 
@@ -79,6 +82,7 @@ async def issue(
     secret: str,
     now: datetime,
     renews: tuple[int, datetime] | None = None,
+    replaces_id: int | None = None,
 ) -> str:
     """Make a link; return the token that its address carries."""
     row = (
@@ -91,6 +95,7 @@ async def issue(
                 back_url=back_url,
                 renews_id=renews[0] if renews else None,
                 renews_from=renews[1] if renews else None,
+                replaces_id=replaces_id,
                 expires_at=now + LINK_LIFE,
                 created_at=now,
             )

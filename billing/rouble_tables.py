@@ -22,6 +22,8 @@ checkout_links = sa.Table(
     # The subscription whose next month is paid here, and where that month begins.
     sa.Column("renews_id", sa.BigInteger, sa.ForeignKey("subscriptions.id")),
     sa.Column("renews_from", sa.DateTime(timezone=True)),
+    # The subscription whose renewal ends when what is bought here renews instead.
+    sa.Column("replaces_id", sa.BigInteger, sa.ForeignKey("subscriptions.id")),
     sa.CheckConstraint("(renews_id IS NULL) = (renews_from IS NULL)", name="renews_from_somewhen"),
     sa.CheckConstraint("(used_at IS NULL) = (order_id IS NULL)", name="used_for_an_order"),
     sa.Index("ix_checkout_links_expires_at", "expires_at"),

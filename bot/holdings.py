@@ -9,7 +9,7 @@ from billing.card_renewals import Standing
 from billing.catalog import Catalog, Plan
 from billing.house_access import HOUSE
 from billing.once import Outlook
-from billing.payments import STARS as STARS_PROVIDER
+from billing.payments import YOOKASSA
 from billing.subscriptions import Subscription
 from bot import keyboards, offers
 from kit.words import Words
@@ -71,18 +71,19 @@ def _other(say: Words, one: Subscription, coming: Outlook | None, now: datetime)
 
 
 def may_change(mine: Subscription) -> bool:
-    """Whether a subscription can be changed here: one in Stars that is paid, renewing or not."""
-    return mine.provider == STARS_PROVIDER and not mine.once and mine.status in {"active", "cancel_scheduled"}
+    """Whether a subscription can be changed here: one that is paid every month, renewing or not."""
+    return mine.order_kind == "subscription" and mine.status in {"active", "cancel_scheduled"}
 
 
 def is_better(plan: Plan, mine: Subscription) -> bool:
     """Whether a plan is a step up: it costs more than what the person pays a month."""
-    price = plan.price(STARS) or 0
+    price = plan.price(mine.currency or STARS) or 0
     return price > (mine.amount or 0)
 
 
 def _others(catalog: Catalog, mine: Subscription) -> list[Plan]:
-    return [plan for plan in catalog.on_sale(STARS) if plan.kind == "subscription" and plan.id != mine.plan_id]
+    on_sale = catalog.on_sale(mine.currency or STARS)
+    return [plan for plan in on_sale if plan.kind == "subscription" and plan.id != mine.plan_id]
 
 
 def changes(say: Words, catalog: Catalog, mine: Subscription) -> tuple[str, InlineKeyboardMarkup]:
@@ -91,7 +92,13 @@ def changes(say: Words, catalog: Catalog, mine: Subscription) -> tuple[str, Inli
     better: list[list[InlineKeyboardButton]] = []
     cheaper: list[list[InlineKeyboardButton]] = []
     for plan in _others(catalog, mine):
-        label = say.say("button-buy-plan", plan=plan.titles[say.language], stars=plan.price(STARS))
+        name, price = plan.titles[say.language], plan.price(mine.currency or STARS)
+        in_roubles = mine.provider == YOOKASSA
+        label = (
+            say.say("button-buy-roubles", plan=name, kopecks=price)
+            if in_roubles
+            else say.say("button-buy-plan", plan=name, stars=price)
+        )
         row = [keyboards.press(label, "change-to", mine.id, plan.id)]
         (better if is_better(plan, mine) else cheaper).append(row)
     lines = [say.say("change-plan", plan=title)]

@@ -126,6 +126,12 @@ def _next_plan(words: Words, args: dict[str, Any], _: int | None) -> InlineKeybo
     )
 
 
+def _to_site(words: Words, _: dict[str, Any], __: int | None) -> InlineKeyboardMarkup:
+    return keyboards.rows(
+        [keyboards.press(words.say("button-site-open"), "site")], [keyboards.press(words.say("button-plans"), "plans")]
+    )
+
+
 def of_case(words: Words, args: dict[str, Any], _: int | None = None) -> InlineKeyboardMarkup:
     """Return what the operator can do with a case beside answering it. `args`: `id`, and `payment_id`, 0 for none."""
     close = [keyboards.press(words.say("button-case-close"), "case-close", args["id"])]
@@ -143,6 +149,7 @@ _BUTTONS: dict[str, Buttons] = {
     "stopped-in-queue": _redo,
     "expired": to_plans,
     "expired-next-plan": _next_plan,
+    "expired-next-plan-roubles": _to_site,
     "gift-ready": _give,
     "gift-ends-soon": _look_at_gift,
     "gift-for-you": _take,

@@ -47,6 +47,13 @@ def renewal(ctx: Context, mine: Subscription, url: str) -> tuple[str, InlineKeyb
     return text, keyboards.rows([keyboards.link(ctx.words.say("button-site-open"), url)])
 
 
+def instead(ctx: Context, plan: Plan, mine: Subscription, url: str) -> tuple[str, InlineKeyboardMarkup]:
+    """Return the message that leads to the payment of a better plan in the place of one that renews."""
+    say, title = ctx.words.say, mine.titles[ctx.words.language]
+    text = say("change-on-page", next_plan=plan.titles[ctx.words.language], plan=title, until=mine.until)
+    return text, keyboards.rows([keyboards.link(say("button-site-open"), url)])
+
+
 def payment(ctx: Context, plan: Plan, url: str) -> tuple[str, InlineKeyboardMarkup]:
     """Return the message from which a product is paid in roubles."""
     say, kopecks = ctx.words.say, plan.price(RUB)

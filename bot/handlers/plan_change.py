@@ -5,14 +5,15 @@ from aiogram.enums import ChatType
 from aiogram.methods import EditMessageReplyMarkup, EditUserStarSubscription
 from aiogram.types import CallbackQuery
 
-from app import purchase
+from app import card_renewals, purchase
 from billing import changes, subscriptions
 from billing.catalog import Plan
+from billing.payments import YOOKASSA
 from billing.subscriptions import Subscription
 from bot import holdings, keyboards
 from bot.buttons import answer
 from bot.context import Context
-from bot.handlers import money
+from bot.handlers import money, roubles
 from kit import outbox
 
 STARS = "XTR"
@@ -45,7 +46,10 @@ async def change(query: CallbackQuery, ctx: Context) -> None:
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
     if holdings.is_better(plan, mine):
-        await money.sell(ctx, query, plan.id, replaces=mine if mine.renews else None)
+        if mine.provider == YOOKASSA:
+            await roubles.offer_instead(ctx, query, plan, mine)
+        else:
+            await money.sell(ctx, query, plan.id, replaces=mine if mine.renews else None)
         return
     say = ctx.words
     ctx.reply(
@@ -68,10 +72,12 @@ async def change(query: CallbackQuery, ctx: Context) -> None:
 async def change_down(query: CallbackQuery, ctx: Context) -> None:
     """Stop the renewal at Telegram first, then here, and remember what to offer when the paid time ends."""
     mine, plan = await _asked(ctx, query)
-    if mine is None or plan is None or mine.first_charge_id is None or mine.payload is None:
+    by_card = mine is not None and mine.provider == YOOKASSA
+    if mine is None or plan is None or not (by_card or (mine.first_charge_id and mine.payload)):
         await answer(ctx, query, ctx.words.say("toast-already"))
         return
-    if mine.renews:
+    if mine.renews and not by_card:
+        assert mine.first_charge_id is not None
         await ctx.room.sender.answer(
             EditUserStarSubscription(
                 user_id=ctx.person.id, telegram_payment_charge_id=mine.first_charge_id, is_canceled=True
@@ -80,7 +86,10 @@ async def change_down(query: CallbackQuery, ctx: Context) -> None:
     now = ctx.app.clock.now()
     async with ctx.transaction() as tx:
         await changes.choose_next(tx, mine.id, plan_id=plan.id, now=now)
-        if mine.renews:
+        if mine.renews and by_card:
+            await card_renewals.cancel(ctx.app, tx, mine, next_plan=plan.titles)
+        elif mine.renews:
+            assert mine.payload is not None
             await purchase.follow_stars(
                 ctx.app, tx, person_id=ctx.person.id, payload=mine.payload, state="canceled", now=now
             )
@@ -93,7 +102,7 @@ async def change_down(query: CallbackQuery, ctx: Context) -> None:
 
 
 async def _asked(ctx: Context, query: CallbackQuery) -> tuple[Subscription | None, Plan | None]:
-    """Return the person's own Stars subscription that a button names, while it lives, and the plan that it names."""
+    """Return the person's own subscription that a button names, while it lives, and the plan that it names."""
     raw, _, plan_id = (query.data or "").partition(":")[2].partition(":")
     if not raw.isascii() or not raw.isdecimal() or len(raw) > 18:
         return None, None
@@ -102,5 +111,5 @@ async def _asked(ctx: Context, query: CallbackQuery) -> tuple[Subscription | Non
     if mine is None or mine.person_id != ctx.person.id or not holdings.may_change(mine):
         return None, None
     plan = ctx.app.plans.plan(plan_id)
-    sold = plan is not None and plan.kind == "subscription" and plan.price(STARS) is not None
+    sold = plan is not None and plan.kind == "subscription" and plan.price(mine.currency or STARS) is not None
     return mine, plan if sold else None

@@ -6,7 +6,9 @@ from aiogram.methods import EditMessageText
 from aiogram.types import CallbackQuery
 
 from app import rouble_purchase
+from billing.catalog import Plan
 from billing.orders import NotForSale
+from billing.subscriptions import Subscription
 from bot import rouble_offers
 from bot.buttons import answer
 from bot.context import Context
@@ -22,12 +24,17 @@ def router() -> Router:
     return made
 
 
-async def _link(ctx: Context, product_id: str | None) -> str | None:
+async def _link(ctx: Context, product_id: str | None, replaces: Subscription | None = None) -> str | None:
     """Return the address of a page of the person's, None while it sells nothing."""
     try:
         async with ctx.app.db.transaction() as tx:
             return await rouble_purchase.make_link(
-                ctx.app, tx, person_id=ctx.person.id, product_id=product_id, back_url=rouble_offers.back_url(ctx)
+                ctx.app,
+                tx,
+                person_id=ctx.person.id,
+                product_id=product_id,
+                back_url=rouble_offers.back_url(ctx),
+                replaces=replaces,
             )
     except NotForSale:
         return None
@@ -56,4 +63,14 @@ async def buy(query: CallbackQuery, ctx: Context) -> None:
         EditMessageText(chat_id=ctx.chat_id, message_id=query.message.message_id, text=text, reply_markup=keyboard),
         kind=outbox.CALL,
     )
+    await answer(ctx, query)
+
+
+async def offer_instead(ctx: Context, query: CallbackQuery, plan: Plan, mine: Subscription) -> None:
+    """Lead to the page where a better plan is paid by card, in the place of one that renews."""
+    url = await _link(ctx, plan.id, mine if mine.renews else None)
+    if url is None:
+        await answer(ctx, query, ctx.words.say("toast-expired"))
+        return
+    ctx.reply(*rouble_offers.instead(ctx, plan, mine, url))
     await answer(ctx, query)

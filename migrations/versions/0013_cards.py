@@ -82,11 +82,12 @@ UP = (
     ALTER TABLE checkout_links
         ADD renews_id bigint CONSTRAINT fk_checkout_links_renews_id_subscriptions REFERENCES subscriptions (id),
         ADD renews_from timestamptz,
+        ADD replaces_id bigint CONSTRAINT fk_checkout_links_replaces_id_subscriptions REFERENCES subscriptions (id),
         ADD CONSTRAINT ck_checkout_links_renews_from_somewhen CHECK ((renews_id IS NULL) = (renews_from IS NULL))
     """,
 )
 DOWN = (
-    "ALTER TABLE checkout_links DROP COLUMN renews_id, DROP COLUMN renews_from",
+    "ALTER TABLE checkout_links DROP COLUMN renews_id, DROP COLUMN renews_from, DROP COLUMN replaces_id",
     "DROP TABLE renewal_tries",
     "DROP TABLE card_renewals",
     "DROP TABLE payment_methods",

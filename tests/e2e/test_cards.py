@@ -239,3 +239,54 @@ async def test_nobody_is_charged_unannounced_after_the_schedule_stood_still(mall
     assert await mall.forma.scalar(NEXT_AT, id=person.id) >= until + timedelta(hours=24)
     await mall.sweep(hours=24, seconds=60)
     await person.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+
+
+async def test_a_better_plan_takes_the_place_of_the_old_one_and_a_cheaper_one_follows_it(mall: Market) -> None:
+    up, down = await subscribed(mall), await mall.forma.person("ru")
+    await mall.shop.pay(await mall.begin(await mall.link(down, RU, "Форма · 799 ₽"), keep="yes"))
+    await down.wait_for(KEPT, timeout_s=chat.WAIT_S)
+    await up.press(await my_subscription(up, "с карты *4444"), "Сменить план")
+    choice = await up.wait_for("На что сменить", timeout_s=chat.WAIT_S)
+    assert [label.replace("\u00a0", " ") for label in choice.labels] == ["Форма · 799 ₽", "Макс · 1990 ₽"]
+    await up.press(choice, "Форма · 799 ₽")
+    lead = await up.wait_for("Не оплатите — ничего не изменится", timeout_s=chat.WAIT_S)
+    await mall.shop.pay(await mall.begin(chat.url_of(lead), keep="yes"))
+    await up.wait_for(KEPT, timeout_s=chat.WAIT_S)
+    await up.wait_for(lambda m: m.text.startswith("«Лайт» больше не продлится"), timeout_s=chat.WAIT_S)
+    plans = """
+        SELECT string_agg(v.plan_id || ' ' || s.status, ', ' ORDER BY s.id)
+        FROM subscriptions s JOIN plan_versions v ON v.id = s.plan_version_id WHERE s.person_id = :id
+    """
+    assert await mall.forma.scalar(plans, id=up.id) == "lite cancel_scheduled, forma active"
+    shown = await chat.card(up, "Форма: до")
+    assert "дальше 799 ₽ с карты *4444" in shown
+    assert "Ещё Лайт" in shown
+
+    await down.press(await my_subscription(down, "с карты *4444"), "Сменить план")
+    choice = await down.wait_for("На что сменить", timeout_s=chat.WAIT_S)
+    await down.press(choice, MONTH)
+    await down.press(await down.wait_for("Перейти с «Форма» на «Лайт»", timeout_s=chat.WAIT_S), "Да, перейти")
+    await down.wait_for("тогда предложим «Лайт»", timeout_s=chat.WAIT_S)
+    await at_the_end(mall, up, down)
+    await up.wait_for("Списано 799 ₽", timeout_s=chat.WAIT_S)
+    ended = await down.wait_for("Вы хотели дальше «Лайт»: 399 ₽ в месяц", timeout_s=chat.WAIT_S)
+    assert ended.labels[0] == "Открыть страницу"
+    assert await mall.forma.scalar(CHARGES, id=down.id) == 1
+
+
+async def test_money_back_ends_the_renewal_and_sbp_renews_as_well(mall: Market) -> None:
+    back, sbp, unsaved = await subscribed(mall), await mall.forma.person("ru"), await mall.forma.person("ru")
+    await mall.shop.pay(await mall.begin(await mall.link(sbp, RU, MONTH), keep="yes"), method="sbp")
+    assert "с SBP" in (await sbp.wait_for(KEPT, timeout_s=chat.WAIT_S)).text.replace("карты ", "")
+    # The bank may not let it be kept, whatever was ticked.
+    await mall.shop.pay(await mall.begin(await mall.link(unsaved, RU, MONTH), keep="yes"), save=False)
+    await unsaved.wait_for("больше ничего не спишет", timeout_s=chat.WAIT_S)
+    await back.send("/payments")
+    listed = await back.wait_for("Лайт", timeout_s=chat.WAIT_S)
+    await back.press(listed, listed.labels[0])
+    await back.press(await back.wait_for("Вернуть", timeout_s=chat.WAIT_S), 0)
+    await back.wait_for("Вернули 399 ₽", timeout_s=chat.WAIT_S)
+    assert await mall.forma.scalar(STATUS, id=back.id) == "revoked"
+    await at_the_end(mall, sbp, unsaved)
+    await sbp.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+    assert (await posts(mall, back), await posts(mall, unsaved)) == ([], [])

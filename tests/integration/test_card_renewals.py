@@ -289,8 +289,8 @@ async def test_an_unannounced_charge_cannot_be_written(books: Books) -> None:
 CORRUPTIONS = {
     "a month is charged to a card once":
         "INSERT INTO renewal_tries (subscription_id, period_start, number, payment_id, judged_at, created_at)"
-        " SELECT t.subscription_id, t.period_start, 9, (SELECT min(id) FROM payments WHERE payer_id = q.payer_id), now(),"
-        " now() FROM renewal_tries t JOIN payments q ON q.id = t.payment_id ORDER BY t.id DESC LIMIT 1",
+        " SELECT t.subscription_id, t.period_start, 9, (SELECT min(id) FROM payments WHERE payer_id = q.payer_id),"
+        " now(), now() FROM renewal_tries t JOIN payments q ON q.id = t.payment_id ORDER BY t.id DESC LIMIT 1",
     "a charge to renew pays the order of what it renews, and its end is noted with it":
         "UPDATE renewal_tries SET judged_at = NULL WHERE id = (SELECT max(id) FROM renewal_tries)",
     "no card is charged that its owner took away, or its bank refused for good":
