@@ -106,7 +106,7 @@ async def credit(
     )
     assert extended is not None  # it begins where the paid time ends
     await _keep_card(tx, extended, ended, begun, saved, paid.payment_id, now)
-    if not await _renews_on(tx, extended, before, begun, saved):
+    if not await _renews_on(tx, order, extended, before, begun, saved):
         await subscriptions.stop_renewing(tx, extended.id, now=now)
     made = await crediting.period(
         tx, paid, order, subscription_id=extended.id, until=ends, first=begun is None, now=now
@@ -180,11 +180,17 @@ async def _keep_card(
 
 
 async def _renews_on(
-    tx: AsyncConnection, subscription: Subscription, before: str, begun: Try | None, saved: SavedMethod | None
+    tx: AsyncConnection,
+    order: Order,
+    subscription: Subscription,
+    before: str,
+    begun: Try | None,
+    saved: SavedMethod | None,
 ) -> bool:
     """Tell whether a subscription that was just paid goes on to renew."""
     kept = (await payment_methods.of_person(tx, person_id=subscription.person_id)).get(subscription.id)
-    if kept is None or not kept.active or await subscriptions.other_renewing(tx, subscription) is not None:
+    other = await subscriptions.other_renewing(tx, subscription)
+    if kept is None or not kept.active or (other is not None and other.id != order.replaces_id):
         return False
     by_hand = begun is None or begun.method_id is None
     # Whoever cancelled while their card was being charged has this month, and no more; so has whoever went without
