@@ -155,6 +155,6 @@ privacy =
 
     The operator reads cases about payments. Their texts are deleted 90 days after they are closed.
 
-    Card numbers never reach us: Telegram takes the Stars.
+    Card numbers never reach us: Telegram takes Stars, YooKassa takes roubles. Of a card that you saved we know the last four digits.
 
     To delete your data or get a copy: /support
