@@ -2,7 +2,7 @@
 
 from aiogram.types import InlineKeyboardMarkup
 
-from app import rouble_purchase
+from app import pay_sheet
 from billing.catalog import Plan
 from billing.subscriptions import Subscription
 from bot import keyboards
@@ -14,7 +14,7 @@ RUB = "RUB"
 def added(ctx: Context, offer: tuple[str, InlineKeyboardMarkup]) -> tuple[str, InlineKeyboardMarkup]:
     """Return an offer for Stars with the ways to pay in roubles under it; as it is while there are none."""
     text, keyboard = offer
-    sold = rouble_purchase.on_sale(ctx.app)
+    sold = pay_sheet.on_sale(ctx.app)
     if not sold:
         return offer
     say = ctx.words.say

@@ -10,7 +10,7 @@ import orjson
 import structlog
 from aiohttp import web
 
-from app import rouble_purchase
+from app import pay_sheet, rouble_purchase
 from app.context import App
 from app.rouble_purchase import PAGE_PATH
 from billing.checkout_links import LinkUnknown
@@ -59,7 +59,7 @@ class Pages:
     async def show(self, request: web.Request) -> web.Response:
         """The offers, the product, or how its payment stands."""
         try:
-            shown = await rouble_purchase.sheet(
+            shown = await pay_sheet.sheet(
                 self._app, request.match_info["token"], product_id=request.query.get("product", "")[:WORD_LENGTH_MAX]
             )
         except LinkUnknown as unknown:
@@ -76,7 +76,7 @@ class Pages:
             return self._nowhere(request, unknown)
         except Rejected as rejected:
             problem = rejected
-            shown = await rouble_purchase.sheet(self._app, token, product_id=choice.product_id)
+            shown = await pay_sheet.sheet(self._app, token, product_id=choice.product_id)
         going = shown.payment
         if problem is None and going is not None and going.status == "pending" and going.confirmation_url:
             return web.Response(status=303, headers=self._headers | {"Location": going.confirmation_url})

@@ -3,8 +3,9 @@
 from html import escape
 from typing import Any, Final
 
+from app.pay_sheet import Sheet
 from app.rouble_payments import REASON_WORDS, REFUSED
-from app.rouble_purchase import Choice, Sheet
+from app.rouble_purchase import Choice
 from billing.catalog import Plan
 from billing.checkout_links import LinkExpired
 from kit.errors import Rejected
