@@ -27,10 +27,13 @@ BATCH_MAX: Final = 50
 
 
 async def sweep(app: App) -> None:
-    """Judge what failed, announce what is coming, charge what is due. Several workers may do it at once."""
+    """Judge what failed, announce what is coming, charge what is due. Several workers may do it at once.
+
+    What is wrong with one subscription holds up no other; the first such error is raised in the end.
+    """
     if app.yookassa is None:
         return
-    await judge(app)
+    errors = await judge(app)
     now = app.clock.now()
     async with app.db.transaction() as tx:
         for coming in await card_renewals.announce(tx, now=now, within=ANNOUNCE_BEFORE, limit=BATCH_MAX):
@@ -38,22 +41,41 @@ async def sweep(app: App) -> None:
     async with app.db.read() as connection:
         due = await card_renewals.due(connection, now=now, limit=BATCH_MAX)
     for subscription_id in due:
-        if not await _charge(app, subscription_id):
-            return  # YooKassa is away: the next minute is soon
-    await judge(app)  # most answers come at once
+        try:
+            if not await _charge(app, subscription_id):
+                break  # YooKassa is away: the next minute is soon
+        except Exception as error:
+            log.exception("card_not_charged", subscription=subscription_id)
+            errors.append(error)
+    errors += await judge(app)  # most answers come at once
+    if errors:
+        raise errors[0]
 
 
-async def judge(app: App) -> None:
-    """Decide what follows each charge that failed, and tell the person and the operator, in one transaction each."""
+async def judge(app: App) -> list[Exception]:
+    """Decide what follows each charge that failed, and tell the person and the operator, in one transaction each.
+
+    Returns what went wrong with single ones.
+    """
     async with app.db.read() as connection:
         failed = await card_renewals.unjudged(connection, limit=BATCH_MAX)
+    errors: list[Exception] = []
     for payment_id in failed:
-        now = app.clock.now()
-        async with app.db.transaction() as tx:
-            judged = await card_renewals.judge(tx, payment_id, now=now)
-            if judged is not None:
-                log.info("charge_failed", payment=payment_id, reason=judged.reason, again=judged.plan.next_at)
-                await card_notices.failed(app, tx, judged, payment_id=payment_id, now=now)
+        try:
+            await _judge(app, payment_id)
+        except Exception as error:
+            log.exception("charge_not_judged", payment=payment_id)
+            errors.append(error)
+    return errors
+
+
+async def _judge(app: App, payment_id: int) -> None:
+    now = app.clock.now()
+    async with app.db.transaction() as tx:
+        judged = await card_renewals.judge(tx, payment_id, now=now)
+        if judged is not None:
+            log.info("charge_failed", payment=payment_id, reason=judged.reason, again=judged.plan.next_at)
+            await card_notices.failed(app, tx, judged, payment_id=payment_id, now=now)
 
 
 async def _charge(app: App, subscription_id: int) -> bool:

@@ -10,8 +10,13 @@ from bot import keyboards
 from kit.words import Words
 
 
-def subscription(say: Words, mine: Subscription, stands: Standing, tokens: int) -> tuple[str, InlineKeyboardMarkup]:
-    """Return /subscription for what is paid by card; `tokens`: what the person has."""
+def subscription(
+    say: Words, mine: Subscription, stands: Standing | None, tokens: int
+) -> tuple[str, InlineKeyboardMarkup]:
+    """Return /subscription for what is paid by card; `tokens`: what the person has. No `stands`: no card was kept."""
+    if stands is None:
+        text = say.say("subscription-cancelled", plan=mine.titles[say.language], until=mine.until, tokens=tokens)
+        return text, keyboards.rows([_pay(say, mine, "resume")])
     card = stands.method
     known: dict[str, Any] = {
         "plan": mine.titles[say.language],

@@ -11,6 +11,7 @@ from billing.crediting import Credit
 from billing.gifts import LIFE
 from billing.house_access import HOUSE
 from billing.orders import Order
+from billing.payments import YOOKASSA
 from billing.subscriptions import Subscription
 from bot import card_view, keyboards
 from bot.notices import after_failed_charge
@@ -177,12 +178,12 @@ def balance(say: Words, held: Balance, now: datetime) -> str:
 def subscription(say: Words, held: Balance, card: Standing | None = None) -> tuple[str, InlineKeyboardMarkup]:
     """Return /subscription: what the person has, until when, what renews, and the buttons that change it.
 
-    `card`: what pays for it, if a saved card does.
+    `card`: what pays for it, if a saved card does or did.
     """
     mine = held.subscription
     if mine is None:
         return say.say("subscription-none"), keyboards.rows([plans_button(say)])
-    if card is not None:
+    if mine.provider == YOOKASSA and not mine.once:
         return card_view.subscription(say, mine, card, held.available)
     title = mine.titles[say.language]
     match mine.status:

@@ -281,6 +281,18 @@ async def test_money_back_ends_the_renewal_and_sbp_renews_as_well(mall: Market) 
     # The bank may not let it be kept, whatever was ticked.
     await mall.shop.pay(await mall.begin(await mall.link(unsaved, RU, MONTH), keep="yes"), save=False)
     await unsaved.wait_for("больше ничего не спишет", timeout_s=chat.WAIT_S)
+    assert (await my_subscription(unsaved, "Больше не спишем")).labels[0] == "Продлить картой"
+    # Two plans that renew were begun on two pages and both paid: the second one's money goes back by itself.
+    twice = await mall.forma.person("ru")
+    one = await mall.begin(await mall.link(twice, RU, MONTH), keep="yes")
+    two = await mall.begin(await mall.link(twice, RU, "Форма · 799 ₽"), keep="yes")
+    await mall.shop.pay(one)
+    await twice.wait_for(KEPT, timeout_s=chat.WAIT_S)
+    await mall.shop.pay(two)
+    await twice.wait_for("уже оплачено, поэтому возвращаем 799 ₽", timeout_s=chat.WAIT_S)
+    await mall.sweep()
+    await twice.wait_for("Вернули 799 ₽", timeout_s=chat.WAIT_S)
+    assert await mall.forma.scalar(STATUS, id=twice.id) == "active"
     await back.send("/payments")
     listed = await back.wait_for("Лайт", timeout_s=chat.WAIT_S)
     await back.press(listed, listed.labels[0])
