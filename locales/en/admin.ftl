@@ -253,7 +253,7 @@ admin-alert-roubles-differ = ⚠️ Roubles differ from YooKassa's lists: { ROUB
 admin-alert-roubles-differ-more = ⚠️ More differences in roubles: { $count }. All of them stand in rouble_differences.
 admin-alert-refunded-roubles = Refunded { ROUBLES($kopecks) } · payment #{ $payment_id } · { $id }
 # A part went back; $paid - what had been paid, $tokens - the tokens that went, $made - by us (here) or in YooKassa's profile (there)
-admin-alert-refunded-part-roubles = Partial refund { ROUBLES($kopecks) } of { ROUBLES($paid) } · payment #{ $payment_id } · { $id } · { TOKENS($tokens) } taken back{ $made ->
+admin-alert-refunded-part-roubles = A part of a payment went back: { ROUBLES($kopecks) } of { ROUBLES($paid) } · payment #{ $payment_id } · { $id } · { TOKENS($tokens) } taken back{ $made ->
     [there] { " " }· from YooKassa's merchant profile
    *[here] { "" }
 }

@@ -253,7 +253,7 @@ admin-alert-roubles-differ = ⚠️ Рубли не сходятся с ЮKassa:
 admin-alert-roubles-differ-more = ⚠️ И ещё расхождений в рублях: { $count }. Все они в таблице rouble_differences.
 admin-alert-refunded-roubles = Возврат { ROUBLES($kopecks) } · платёж #{ $payment_id } · { $id }
 # Вернулась часть; $paid - сколько было оплачено, $tokens - сколько токенов ушло, $made - у нас (here) или в кабинете ЮKassa (there)
-admin-alert-refunded-part-roubles = Возврат части: { ROUBLES($kopecks) } из { ROUBLES($paid) } · платёж #{ $payment_id } · { $id } · снято { TOKENS($tokens) }{ $made ->
+admin-alert-refunded-part-roubles = Вернулась часть оплаты: { ROUBLES($kopecks) } из { ROUBLES($paid) } · платёж #{ $payment_id } · { $id } · снято { TOKENS($tokens) }{ $made ->
     [there] { " " }· из кабинета ЮKassa
    *[here] { "" }
 }
