@@ -123,10 +123,12 @@ async def take_to_post(tx: AsyncConnection, refund_id: int, *, now: datetime) ->
     found = await _lock(tx, refund_id)
     if found is None or not found.may_be_posted(now):
         return None
+    # Whoever sent it a moment ago may have looked at the clock later, and been first all the same.
+    at = max(now, found.posted_at or now)
     if found.status == "intent":
         await _set(tx, refund_id, now, status="sent")
-        await _note(tx, refund_id, sent_at=now)
-    await _note(tx, refund_id, posted_at=now, asked_at=now)
+        await _note(tx, refund_id, sent_at=at)
+    await _note(tx, refund_id, posted_at=at, asked_at=at)
     return await find(tx, refund_id)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -276,7 +277,15 @@ async def test_a_chargeback_after_a_part_takes_the_rest_and_what_was_spent_of_it
     assert (await status(books, payment), await books.owed(person)) == ("charged_back", 750)
 
 
-@pytest.mark.parametrize("seed", range(8))
+async def test_two_who_send_a_part_at_once_send_it_in_the_order_of_the_lock(books: Books) -> None:
+    _, payment = await boxed(books)
+    refund = await ask(books, payment, 5_000)
+    for looked_at in (books.now + timedelta(milliseconds=2), books.now):
+        async with books.db.transaction() as tx:
+            assert await rouble_refunds.take_to_post(tx, refund.id, now=looked_at) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
 async def test_whatever_happens_between_parts_the_books_agree(books: Books, seed: int) -> None:
     dice = random.Random(seed)
     person, payment = await boxed(books)
