@@ -6,16 +6,17 @@ import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import orjson
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 from app import refunding
-from billing import ledger, orders, refunds, rouble_payments, rouble_refunds
+from billing import ledger, orders, quarantine, receipts, refunds, rouble_payments, rouble_refunds
 from billing.refund_parts import MoreThanLeft, WholeOnly
 from billing.refunds import NotRefundable, Refund
-from billing.yookassa import objects
+from billing.yookassa import objects, requests
 from kit.db import Database
-from kit.errors import Conflict
+from kit.errors import Conflict, InsufficientTokens
 from tests.support.books import DAY, PLANS, Books
 
 SOLD = f"""
@@ -48,19 +49,19 @@ async def sound(books: Books) -> AsyncIterator[None]:
     assert await books.violations() == []
 
 
-async def buy(books: Books, person: int, product: str) -> int:
-    """Pay an order in roubles; the payment's number."""
+async def buy(books: Books, person: int, product: str, *, kopecks: int = 0, request: str = "{}") -> int:
+    """Pay an order in roubles; the payment's number. `kopecks`: as much, whatever the price is."""
     order = await books.order(person, product, currency="RUB")
     async with books.db.transaction() as tx:
         await ledger.lock_wallet(tx, person_id=person, now=books.now)
         found = await orders.by_payload(tx, order.payload)
         assert found is not None
-        begun = await rouble_payments.begin(tx, found, build=lambda _: "{}", now=books.now)
+        begun = await rouble_payments.begin(tx, found, build=lambda _: request, now=books.now)
         paid = {
             "id": f"{begun.id:036}",
             "status": "succeeded",
             "paid": True,
-            "amount": objects.rendered(order.amount),
+            "amount": objects.rendered(kopecks or order.amount),
             "created_at": "2026-11-24T10:30:00.000Z",
             "recipient": {"account_id": "1", "gateway_id": "1"},
             "metadata": {rouble_payments.PAYMENT_KEY: str(begun.id), rouble_payments.ORDER_KEY: order.payload},
@@ -253,11 +254,7 @@ async def test_months_go_on_after_a_part_and_each_loses_its_share(books: Books) 
 
 async def test_what_repaid_a_debt_stays_repaid_until_the_rest_goes_back(books: Books) -> None:
     person = await books.person()
-    stars = await books.buy(person, "pack")
-    await books.place(person, person, 1, 2_000)
-    await books.settle(person, 2_000)
-    await books.charge_back(stars.payment_id)
-    assert await books.owed(person) == 2_000
+    await in_debt(books, person)
     payment = await buy(books, person, "box")
     assert (await books.owed(person), await left(books, payment)) == (0, 1_000)
     half = await part(books, payment, 10_000)
@@ -277,6 +274,39 @@ async def test_a_chargeback_after_a_part_takes_the_rest_and_what_was_spent_of_it
     assert (await status(books, payment), await books.owed(person)) == ("charged_back", 750)
 
 
+async def test_a_part_of_what_stands_in_quarantine_leaves_the_rest_to_be_refunded(books: Books) -> None:
+    person = await books.person()
+    payment = await buy(books, person, "box", kopecks=19_000)
+    await part(books, payment, 9_000)
+    resolved = "SELECT status || ' ' || (resolved_at IS NOT NULL) FROM payments WHERE id = :id"
+    assert await books.scalar(resolved, id=payment) == "partially_refunded false"
+    async with books.db.read() as connection:
+        with pytest.raises(quarantine.NotInQuarantine):
+            await quarantine.terms(connection, payment_id=payment)
+    rest = await part(books, payment, None)
+    assert (rest.amount, rest.tokens) == (10_000, 0)
+    assert await books.scalar(resolved, id=payment) == "refunded true"
+    assert await books.scalar("SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE account_id = 22") == 0
+
+
+@pytest.mark.parametrize(("mode", "vat_code"), [("54fz", 11), ("npd", 1), ("none", None)])
+async def test_the_receipt_of_a_part_is_the_sales_with_the_parts_amount(
+    books: Books, mode: receipts.Mode, vat_code: int | None
+) -> None:
+    sold = receipts.of(mode, email="a@example.org", title="Коробка", kopecks=20_000, vat="standard", at=books.now)
+    asked = requests.NewPayment(20_000, "Коробка", "https://example.org", {}, receipt=sold)
+    payment = await buy(books, await books.person(), "box", request=requests.payment(asked))
+    refund = await ask(books, payment, 5_050)
+    body = orjson.loads(await books.scalar("SELECT request FROM yookassa_refunds WHERE refund_id = :id", id=refund.id))
+    assert body["amount"]["value"] == "50.50"
+    if vat_code is None:
+        assert "receipt" not in body
+        return
+    assert sold is not None
+    amount = {"value": "50.50", "currency": "RUB"}
+    assert body["receipt"] == sold | {"items": [sold["items"][0] | {"amount": amount, "vat_code": vat_code}]}
+
+
 async def test_two_who_send_a_part_at_once_send_it_in_the_order_of_the_lock(books: Books) -> None:
     _, payment = await boxed(books)
     refund = await ask(books, payment, 5_000)
@@ -285,37 +315,50 @@ async def test_two_who_send_a_part_at_once_send_it_in_the_order_of_the_lock(book
             assert await rouble_refunds.take_to_post(tx, refund.id, now=looked_at) is not None
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 async def test_whatever_happens_between_parts_the_books_agree(books: Books, seed: int) -> None:
-    dice = random.Random(seed)
-    person, payment = await boxed(books)
-    turn, going = person * 100, None
-    for _ in range(14):
-        turn += 1
-        match dice.choice(["spend", "hold", "ask", "ask", "end", "there"]):
-            case "spend":
-                await spend(books, person, turn, dice.randint(1, 700))
-            case "hold":
-                await hold(books, person, turn, dice.randint(1, 1_500))
+    dice, start = random.Random(seed), books.now
+    person = await books.person()
+    if seed % 2:
+        await in_debt(books, person)
+    payment = await buy(books, person, dice.choice(["half", "box"]))
+    going: Refund | None = None
+    for turn in range(person * 100, person * 100 + 14):
+        match dice.choice(["hold", "spend", "ask", "ask", "end", "there", "time", "time", "back"]):
+            case ("hold" | "spend") as what:
+                held = await hold(books, person, turn, dice.randint(1, 1_500))
+                if held and what == "spend":
+                    await books.settle(turn, dice.randint(1, 1_500))
             case "ask":
-                kopecks = dice.choice([1, dice.randint(1, 6_000), dice.randint(1, 20_000), None])
+                kopecks = dice.choice([1, dice.randint(1, 6_000), dice.randint(1, 600_000), None])
                 with contextlib.suppress(NotRefundable, MoreThanLeft):
                     going = await ask(books, payment, kopecks)
             case "end" if going is not None:
                 await (books.confirm(going.id) if dice.random() < 0.6 else books.refuse(going.id))
             case "there":
                 with contextlib.suppress(Conflict):
-                    await told(books, payment, f"there-{turn}", dice.randint(1, 9_000))
+                    await told(books, payment, f"there-{turn}", dice.randint(1, 200_000))
+            case "time":
+                books.now += DAY * dice.randint(1, 25)
+                await books.begin_months()
+                await books.expire()
+            case "back" if dice.random() < 0.2:
+                await books.charge_back(payment)
         assert await books.violations() == []
+    books.now = start
 
 
-async def spend(books: Books, person: int, turn: int, tokens: int) -> None:
-    if await hold(books, person, turn, tokens):
-        await books.settle(turn, tokens)
+async def in_debt(books: Books, person: int) -> None:
+    """A person who spent 2,000 tokens of a pack and had their bank take its money back."""
+    stars = await books.buy(person, "pack")
+    await books.place(person, person, 1, 2_000)
+    await books.settle(person, 2_000)
+    await books.charge_back(stars.payment_id)
+    assert await books.owed(person) == 2_000
 
 
 async def hold(books: Books, person: int, turn: int, tokens: int) -> bool:
-    free = await books.scalar("SELECT posted - reserved FROM accounts WHERE person_id = :id", id=person)
-    if free:
+    with contextlib.suppress(InsufficientTokens):
         await books.place(person, turn, 1, tokens)
-    return bool(free)
+        return True
+    return False
