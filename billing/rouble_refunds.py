@@ -277,10 +277,23 @@ async def _left(tx: AsyncConnection, payment_id: int) -> int:
 
 
 async def _request(tx: AsyncConnection, refund: Refund) -> str:
-    """Return the body that asks for a refund. Its receipt names what the payment's did, to the same address."""
+    """Return the body that asks for a refund. Its receipt names what the payment's did, to the same address.
+
+    A payment that came without a request of ours, a second one of an order, has the receipt of the order's other one.
+    """
+    other, asked = payments.alias(), yookassa_payments.alias()
+    of_order = (
+        sa.select(asked.c.request)
+        .join(other, other.c.id == asked.c.payment_id)
+        .where(other.c.order_id == payments.c.order_id, asked.c.request != "")
+        .order_by(other.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    request = sa.func.coalesce(sa.func.nullif(yookassa_payments.c.request, ""), of_order)
     paid = (
         await tx.execute(
-            sa.select(yookassa_payments.c.request, plans.c.titles)
+            sa.select(request.label("request"), plans.c.titles)
             .select_from(payments)
             .join(yookassa_payments, yookassa_payments.c.payment_id == payments.c.id)
             .outerjoin(orders, orders.c.id == payments.c.order_id)
@@ -298,7 +311,7 @@ async def _request(tx: AsyncConnection, refund: Refund) -> str:
     )
 
 
-def _receipt(payment_request: str, kopecks: int) -> dict[str, Any] | None:
+def _receipt(payment_request: str | None, kopecks: int) -> dict[str, Any] | None:
     """Return the receipt of a payment's request with the amount that goes back, None if there was none.
 
     It is taken from there, and not from today's settings: the VAT is that of the sale, and so is the mode.

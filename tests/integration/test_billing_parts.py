@@ -49,8 +49,10 @@ async def sound(books: Books) -> AsyncIterator[None]:
     assert await books.violations() == []
 
 
-async def buy(books: Books, person: int, product: str, *, kopecks: int = 0, request: str = "{}") -> int:
-    """Pay an order in roubles; the payment's number. `kopecks`: as much, whatever the price is."""
+async def buy(
+    books: Books, person: int, product: str, *, kopecks: int = 0, request: str = "{}", twice: bool = False
+) -> int:
+    """Pay an order in roubles; the (last) payment's number. `kopecks`: as much, whatever the price is."""
     order = await books.order(person, product, currency="RUB")
     async with books.db.transaction() as tx:
         await ledger.lock_wallet(tx, person_id=person, now=books.now)
@@ -58,7 +60,6 @@ async def buy(books: Books, person: int, product: str, *, kopecks: int = 0, requ
         assert found is not None
         begun = await rouble_payments.begin(tx, found, build=lambda _: request, now=books.now)
         paid = {
-            "id": f"{begun.id:036}",
             "status": "succeeded",
             "paid": True,
             "amount": objects.rendered(kopecks or order.amount),
@@ -68,8 +69,10 @@ async def buy(books: Books, person: int, product: str, *, kopecks: int = 0, requ
             "refundable": True,
             "test": True,
         }
-        await rouble_payments.follow(tx, objects.payment(paid), shop_id="1", now=books.now)
-    return begun.id
+        for charge in (f"{begun.id:036}", f"{begun.id:035}x")[: 1 + twice]:
+            heard = await rouble_payments.follow(tx, objects.payment(paid | {"id": charge}), shop_id="1", now=books.now)
+            assert heard is not None
+    return heard.payment_id
 
 
 async def boxed(books: Books) -> tuple[int, int]:
@@ -289,13 +292,16 @@ async def test_a_part_of_what_stands_in_quarantine_leaves_the_rest_to_be_refunde
     assert await books.scalar("SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE account_id = 22") == 0
 
 
-@pytest.mark.parametrize(("mode", "vat_code"), [("54fz", 11), ("npd", 1), ("none", None)])
+@pytest.mark.parametrize(
+    ("mode", "vat_code", "twice"), [("54fz", 11, False), ("54fz", 11, True), ("npd", 1, False), ("none", None, False)]
+)
 async def test_the_receipt_of_a_part_is_the_sales_with_the_parts_amount(
-    books: Books, mode: receipts.Mode, vat_code: int | None
+    books: Books, mode: receipts.Mode, vat_code: int | None, twice: bool
 ) -> None:
+    """Also of a second payment of the order, which came without a request of ours (`twice`)."""
     sold = receipts.of(mode, email="a@example.org", title="Коробка", kopecks=20_000, vat="standard", at=books.now)
     asked = requests.NewPayment(20_000, "Коробка", "https://example.org", {}, receipt=sold)
-    payment = await buy(books, await books.person(), "box", request=requests.payment(asked))
+    payment = await buy(books, await books.person(), "box", request=requests.payment(asked), twice=twice)
     refund = await ask(books, payment, 5_050)
     body = orjson.loads(await books.scalar("SELECT request FROM yookassa_refunds WHERE refund_id = :id", id=refund.id))
     assert body["amount"]["value"] == "50.50"
