@@ -29,8 +29,8 @@ paid-unclear-roubles = Your payment came in and we are checking it with YooKassa
 refunded-roubles = Refunded { ROUBLES($kopecks) }. The tokens of this purchase are gone; the money takes a few days to reach the card.
 # $paid - what had been paid, $tokens - the tokens that went
 refunded-part-roubles = Refunded { ROUBLES($kopecks) } of { ROUBLES($paid) }. { $tokens ->
-    [0] Your tokens, access and subscription stay
-   *[other] With it went { TOKENS($tokens) }; the rest, access and subscription stay
+    [0] What you bought stays yours
+   *[other] With it went { TOKENS($tokens) }; everything else stays yours
 }. The money takes a few days to reach the card.
 refund-failed-roubles = { ROUBLES($kopecks) } could not be refunded yet: YooKassa did not carry it out. { $tokens ->
     [0] The operator knows
