@@ -50,6 +50,7 @@ class Request:
     action: str
     subject_id: int
     details: dict[str, Any]
+    created_at: datetime
 
 
 async def ask(
@@ -121,4 +122,4 @@ async def resolve(
     await tx.execute(
         sa.update(admin_requests).where(admin_requests.c.id == request_id).values(resolved_at=now, confirmed=confirmed)
     )
-    return Request(row.id, row.actor_id, row.action, row.subject_id, row.details)
+    return Request(row.id, row.actor_id, row.action, row.subject_id, row.details, row.created_at)

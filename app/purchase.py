@@ -127,19 +127,27 @@ async def _tell_quarantined(app: App, tx: AsyncConnection, person: Person, credi
 
 
 async def request_refund(
-    tx: AsyncConnection, *, payment_id: int, requested_by: int | None, reason: str, now: datetime
+    tx: AsyncConnection,
+    *,
+    payment_id: int,
+    requested_by: int | None,
+    reason: str,
+    now: datetime,
+    amount: int | None = None,
 ) -> refunds.Refund:
-    """Open a refund, with its call in the outbox, or in roubles with what YooKassa is to be asked.
+    """Open a refund of all that a payment still has, or of `amount`, with its call in the outbox.
 
-    Raises NotRefundable.
+    In roubles with what YooKassa is to be asked. Raises NotRefundable, MoreThanLeft, WholeOnly.
     """
-    refund = await refunds.request(tx, payment_id=payment_id, requested_by=requested_by, reason=reason, now=now)
+    refund = await refunds.request(
+        tx, payment_id=payment_id, requested_by=requested_by, reason=reason, now=now, amount=amount
+    )
     await audit.record(
         tx,
         actor_id=requested_by or 0,
         action="refund",
         subject_id=refund.payer_id,
-        details={"payment": payment_id, "refund": refund.id, "reason": reason},
+        details={"payment": payment_id, "refund": refund.id, "reason": reason, "amount": refund.amount},
         now=now,
     )
     if refund.provider == payments.STARS:

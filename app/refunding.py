@@ -103,18 +103,21 @@ async def _stop_renewal(tx: AsyncConnection, payment_id: int, now: datetime) -> 
 
 
 async def refund_any(
-    tx: AsyncConnection, *, payment_id: int, actor_id: int, reason: str, now: datetime
+    tx: AsyncConnection, *, payment_id: int, actor_id: int, reason: str, now: datetime, amount: int | None = None
 ) -> refunds.Refund:
-    """Refund a payment at the operator's word, whatever its age and also from quarantine, once.
+    """Refund a payment at the operator's word, whatever its age and also from quarantine, once: all of it, or `amount`.
 
-    Raises NotRefundable, also while a refund of it is on its way: whoever asks second changes nothing.
+    Raises NotRefundable, also while a refund of it is on its way: whoever asks second changes nothing. Raises
+    MoreThanLeft, WholeOnly.
     """
     await refunds.lock(tx, payment_id, now=now)
     found = await history.find(tx, payment_id)
     if found is None or found.refunding:
         raise refunds.NotRefundable(payment=payment_id)
-    refund = await purchase.request_refund(tx, payment_id=payment_id, requested_by=actor_id, reason=reason, now=now)
-    log.info("refund_ordered", payment=payment_id, actor=actor_id)
+    refund = await purchase.request_refund(
+        tx, payment_id=payment_id, requested_by=actor_id, reason=reason, now=now, amount=amount
+    )
+    log.info("refund_ordered", payment=payment_id, actor=actor_id, part=refund.partial)
     return refund
 
 

@@ -56,6 +56,7 @@ class PaymentLine:
     currency: str
     titles: dict[str, str]
     status: str
+    returned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,9 @@ async def card(connection: AsyncConnection, person: Person) -> Card:
     payments = await connection.execute(
         sa.text(
             """
-            SELECT p.created_at, p.amount, p.currency, coalesce(l.titles, '{}'), p.status
+            SELECT p.created_at, p.amount, p.currency, coalesce(l.titles, '{}'), p.status,
+                   (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r
+                    WHERE r.payment_id = p.id AND r.status = 'succeeded')
             FROM payments p LEFT JOIN orders o ON o.id = p.order_id LEFT JOIN plans l ON l.id = o.plan_id
             WHERE p.payer_id = :person AND p.status NOT IN ('intent', 'sent', 'pending') ORDER BY p.id DESC LIMIT :most
             """
@@ -209,7 +212,8 @@ async def sources(connection: AsyncConnection, *, hours: int, now: datetime) -> 
             SELECT coalesce(substring(source FROM '^src_([A-Za-z0-9_-]+)$'),
                             substring(source FROM '^(ref|promo|gift)_[A-Za-z0-9_-]+$'), '') AS name,
                    count(*), count(*) FILTER (WHERE EXISTS (
-                       SELECT FROM payments m WHERE m.payer_id = persons.id AND m.status = 'succeeded'))
+                       SELECT FROM payments m WHERE m.payer_id = persons.id
+                       AND m.status IN ('succeeded', 'partially_refunded')))
             FROM persons WHERE created_at > :since GROUP BY name ORDER BY count(*) DESC, name LIMIT :most
             """
         ),

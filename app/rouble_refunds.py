@@ -7,6 +7,7 @@ only a hint to ask, and YooKassa has none for a refund that was canceled: what i
 import asyncio
 import contextlib
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,7 @@ from app.notices import tell
 from billing import rouble_refunds
 from billing.refunds import Refund
 from billing.rouble_payments import KEY_LIFE
-from billing.rouble_refunds import REFUND_KEY, Followed, RoubleRefund
+from billing.rouble_refunds import OVERTAKEN, REFUND_KEY, Followed, RoubleRefund
 from billing.yookassa import objects
 from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
@@ -75,7 +76,10 @@ async def record(app: App, found: objects.Refund, *, item: inbox.Item | None = N
         if followed is not None and followed.changed:
             refund = followed.refund
             log.info("refund_followed", refund=refund.id, status=refund.status, reason=followed.reason)
-            await _tell(app, tx, refund, followed.reason, now)
+            if followed.gave_way is not None:
+                # Its person hears of the money that does go back.
+                await _alert_failed(app, tx, followed.gave_way, OVERTAKEN, now)
+            await _tell(app, tx, refund, followed.reason, now, made_there=followed.made_there)
         if item is not None:
             await inbox.mark_handled(tx, item.id, now=now)
     return followed
@@ -158,18 +162,32 @@ async def _give_up(app: App, refund_id: int, reason: str) -> None:
             await _tell(app, tx, canceled.refund, reason, now)
 
 
-async def _tell(app: App, tx: AsyncConnection, refund: Refund, reason: str, now: datetime) -> None:
+async def _tell(
+    app: App, tx: AsyncConnection, refund: Refund, reason: str, now: datetime, *, made_there: bool = False
+) -> None:
     """Tell person and operator how a refund ended: with its effect, so that each is told once."""
-    args = {"kopecks": refund.amount, "tokens": refund.tokens_taken}
-    said = {"kopecks": refund.amount, "id": refund.payer_id, "payment_id": refund.payment_id, "reason": reason or "?"}
-    if refund.status == "succeeded":
+    args: dict[str, Any] = {"kopecks": refund.amount, "tokens": refund.tokens_taken}
+    said: dict[str, Any] = {"kopecks": refund.amount, "id": refund.payer_id, "payment_id": refund.payment_id}
+    if refund.status == "succeeded" and refund.payment_status == "partially_refunded":
+        key, told = "refunded-part-roubles", "admin-alert-refunded-part-roubles"
+        args["paid"] = refund.paid
+        said |= args | {"made": "there" if made_there else "here"}
+    elif refund.status == "succeeded":
         key, told = "refunded-roubles", "admin-alert-refunded-roubles"
     elif refund.status == "canceled":
-        key, told = "refund-failed-roubles", "admin-alert-refund-failed-roubles"
+        await tell(tx, refund.payer_id, "refund-failed-roubles", args, str(refund.id), now)
+        await _alert_failed(app, tx, refund, reason, now)
+        return
     else:
         return
     await tell(tx, refund.payer_id, key, args, str(refund.id), now)
     await alert(app, tx, told, said, dedup_key=f"alert:{key}:{refund.id}", now=now)
+
+
+async def _alert_failed(app: App, tx: AsyncConnection, refund: Refund, reason: str, now: datetime) -> None:
+    args = {"kopecks": refund.amount, "id": refund.payer_id, "payment_id": refund.payment_id, "reason": reason or "?"}
+    key = f"alert:refund-failed-roubles:{refund.id}"
+    await alert(app, tx, "admin-alert-refund-failed-roubles", args, dedup_key=key, now=now)
 
 
 def _shop(app: App) -> YooKassa:

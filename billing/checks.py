@@ -124,18 +124,19 @@ CHECKS: Final = (
     ),
     Check(
         4,
-        "a resolved quarantine has exactly one credit or one refund",
+        "a resolved quarantine has exactly one credit, or its money back",
         """
         SELECT 'payment ' || p.id, p.quarantine_reason || ': ' || booked.credits || ' credits, ' || booked.refunds
         FROM payments p
         CROSS JOIN LATERAL (
             SELECT (SELECT count(*) FROM ledger_tx t
                     WHERE t.kind = 'purchase' AND t.ref_type = 'payment' AND t.ref_id = p.id::text) AS credits,
-                   (SELECT count(*) FROM refunds r WHERE r.payment_id = p.id AND r.status = 'succeeded') AS refunds
+                   (SELECT coalesce(sum(r.amount), 0) FROM refunds r
+                    WHERE r.payment_id = p.id AND r.status = 'succeeded') AS refunds
         ) booked
         WHERE {payer} AND p.quarantine_reason IS NOT NULL AND CASE
-            WHEN p.resolved_at IS NULL THEN booked.credits + booked.refunds <> 0
-            ELSE booked.credits > 1 OR (booked.credits = 0 AND booked.refunds <> 1)
+            WHEN p.resolved_at IS NULL THEN booked.credits <> 0 OR booked.refunds >= p.amount
+            ELSE booked.credits > 1 OR (booked.credits = 0 AND booked.refunds <> p.amount)
         END
         """,
     ),
@@ -301,7 +302,7 @@ CHECKS: Final = (
         WHERE {subscriber} AND (
             s.status NOT IN ('cancel_scheduled', 'expired', 'revoked')
             OR (m.status = 'due' AND r.status IN ('refunded', 'charged_back'))
-            OR (m.status IN ('due', 'granted') AND r.status = 'succeeded' AND q.id IS NULL)
+            OR (m.status IN ('due', 'granted') AND r.status IN ('succeeded', 'partially_refunded') AND q.id IS NULL)
         )
         """,
     ),

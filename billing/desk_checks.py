@@ -1,10 +1,45 @@
-"""The invariants of YooKassa's keys, Telegram's list of Stars and people's cases, as SQL."""
+"""The invariants of refunds in parts, YooKassa's keys, Telegram's list of Stars and people's cases, as SQL."""
 
 from typing import Final
 
 from billing.checks import Check
 
 CHECKS: Final = (
+    Check(
+        6,
+        "what went back of a payment is what its status says",
+        """
+        SELECT 'payment ' || p.id, p.status || ', ' || coalesce(sum(r.amount), 0) || ' of ' || p.amount || ' went back'
+        FROM payments p LEFT JOIN refunds r ON r.payment_id = p.id AND r.status = 'succeeded'
+        WHERE {payer}
+        GROUP BY p.id
+        HAVING CASE p.status
+            WHEN 'partially_refunded' THEN coalesce(sum(r.amount), 0) NOT BETWEEN 1 AND p.amount - 1
+            WHEN 'refunded' THEN coalesce(sum(r.amount), 0) <> p.amount
+            WHEN 'charged_back' THEN coalesce(sum(r.amount), 0) <> p.amount
+            ELSE count(r.id) > 0
+        END
+        """,
+    ),
+    Check(
+        6,
+        "refunds settle no more of a payment's tokens than their share",
+        """
+        SELECT 'payment ' || p.id, r.tokens || ' of ' || l.bought || ' tokens with ' || r.money || ' of ' || p.amount
+        FROM payments p
+        JOIN (
+            SELECT payment_id, sum(amount) FILTER (WHERE status <> 'canceled') AS money,
+                   sum(tokens) FILTER (WHERE status <> 'canceled') AS tokens,
+                   count(*) FILTER (WHERE status = 'canceled') AS undone
+            FROM refunds GROUP BY payment_id
+        ) r ON r.payment_id = p.id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(granted), 0) AS bought FROM lots WHERE payment_id = p.id AND kind <> 'restored'
+        ) l
+        -- What a part rounded down weighs with the next one, and still does when the first is undone.
+        WHERE {payer} AND (r.tokens - r.undone) * p.amount > l.bought * r.money
+        """,
+    ),
     Check(
         10,
         "no key of YooKassa's is used after its 24 hours, and no payment was sent without one",

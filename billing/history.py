@@ -21,8 +21,9 @@ _STATES: dict[str, State] = {
 class Purchase:
     """A payment with what it bought. `amount` in Stars or kopecks; `titles` by language, empty where no order is known.
 
-    Of `tokens` bought, `tokens_left` are left. `owner_id`: whose they are, the payer's own or somebody's whom they were
-    given to; None while nobody has them. `quarantined`: why it stood, or stands, in quarantine.
+    Of `tokens` bought, `tokens_left` are left; those that went with a part are in neither. `owner_id`: whose they are,
+    the payer's own or somebody's whom they were given to; None while nobody has them. `quarantined`: why it stood, or
+    stands, in quarantine. `returned`: how much of the amount has gone back.
     """
 
     id: int
@@ -40,6 +41,17 @@ class Purchase:
     tokens: int
     tokens_left: int
     owner_id: int | None
+    returned: int
+
+    @property
+    def rest(self) -> int:
+        """What of the amount has not gone back."""
+        return self.amount - self.returned
+
+    @property
+    def refundable(self) -> bool:
+        """Whether the operator can refund it, or what is left of it, now."""
+        return self.state in {"paid", "review", "partly_refunded"}
 
     @property
     def state(self) -> State:
@@ -65,7 +77,7 @@ _SELECT = """
            p.currency, p.status, p.quarantine_reason, p.resolved_at IS NOT NULL,
            EXISTS (SELECT FROM refunds r WHERE r.payment_id = p.id
                    AND r.status IN ('intent', 'sent', 'pending', 'unknown')),
-           coalesce(b.bought, 0)::bigint, coalesce(b.remaining, 0)::bigint, b.owner
+           coalesce(b.bought - g.tokens, 0)::bigint, coalesce(b.remaining, 0)::bigint, b.owner, g.returned
     FROM payments p
     LEFT JOIN orders o ON o.id = p.order_id
     LEFT JOIN plans l ON l.id = o.plan_id
@@ -74,6 +86,11 @@ _SELECT = """
                max(a.person_id) AS owner
         FROM lots x JOIN accounts a ON a.id = x.account_id WHERE x.payment_id = p.id
     ) b ON true
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(r.amount) FILTER (WHERE r.status = 'succeeded'), 0)::bigint AS returned,
+               coalesce(sum(r.tokens) FILTER (WHERE r.partial AND r.status <> 'canceled'), 0) AS tokens
+        FROM refunds r WHERE r.payment_id = p.id
+    ) g
 """
 # A sheet that nobody has paid yet, and one that came to nothing, is no purchase. What the provider has not told of yet
 # may be one: the person is to see that it is looked after.

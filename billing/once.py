@@ -11,7 +11,7 @@ from typing import Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import ledger, lots, months, periods, subscriptions
+from billing import ledger, lots, months, periods, refund_parts, subscriptions
 from billing.lots import ROLL_OVER
 from billing.subscriptions import Subscription
 from billing.tables import payments, plan_versions, refunds
@@ -34,7 +34,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Months that were granted together: their `tokens`, which lapse at `until`."""
+    """Months that were granted together: their `tokens`, less what parts refunded took, which lapse at `until`."""
 
     subscription: Subscription
     tokens: int
@@ -153,14 +153,15 @@ async def _plan(
     )
 
 
-# A month is granted while its money is ours: not once a refund was asked for, and again when that was refused.
+# A month is granted while its money is ours: not once the rest of it was asked back, and again when that was refused.
 _KEPT: Final = (
     sa.select(payments.c.id)
     .where(
         payments.c.id == planned.c.payment_id,
-        payments.c.status == "succeeded",
+        payments.c.status.in_(("succeeded", "partially_refunded")),
         ~sa.select(refunds.c.id)
         .where(refunds.c.payment_id == payments.c.id, refunds.c.status.not_in(["succeeded", "canceled"]))
+        .where(~refunds.c.partial)
         .correlate(payments)
         .exists(),
     )
@@ -212,6 +213,7 @@ async def grant_due(tx: AsyncConnection, subscription_id: int, *, now: datetime)
     rolls = await tx.scalar(
         sa.select(plan_versions.c.tokens_roll_over).where(plan_versions.c.id == subscription.plan_version_id)
     )
+    tokens = 0
     for month in begun:
         lot = await lots.grant(
             tx,
@@ -226,7 +228,9 @@ async def grant_due(tx: AsyncConnection, subscription_id: int, *, now: datetime)
             plan_version=subscription.plan_version_id,
         )
         await _mark(tx, subscription_id, [month.number], now, status="granted", lot_id=lot.id)
-    return Granted(subscription, sum(month.tokens for month in begun), current)
+        gone = await refund_parts.take_of_lot(tx, payment_id=month.payment_id, lot_id=lot.id, now=now)
+        tokens += month.tokens - gone
+    return Granted(subscription, tokens, current)
 
 
 async def stop(tx: AsyncConnection, *, payment_id: int, now: datetime) -> None:

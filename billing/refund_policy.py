@@ -24,10 +24,11 @@ Verdict = Literal[
     "often",
     "gift",
     "review",
+    "part",
     "refunding",  # from here: nothing to ask for
     "gone",
 ]
-CASES: Final[frozenset[Verdict]] = frozenset({"late", "spent", "often", "gift", "review"})
+CASES: Final[frozenset[Verdict]] = frozenset({"late", "spent", "often", "gift", "review", "part"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ def judge(purchase: Purchase, rule: Rule, *, automatic: int, now: datetime) -> V
     """Say what becomes of a payer's wish for a refund; `automatic`: how many they had at once lately."""
     if purchase.state == "refunding":
         return "refunding"
+    if purchase.state == "partly_refunded":
+        return "part"
     if purchase.status != "succeeded":
         return "gone"
     if purchase.state == "review":

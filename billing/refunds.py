@@ -2,8 +2,9 @@
 
 The tokens go before the money does, so that nobody spends a month while its refund is on the way. What was spent is
 forgiven, or owed where the payer took the money back without us (a chargeback); what a hold reserves is taken when the
-hold resolves. Telegram refunds a payment in Stars whole or not at all. What YooKassa is asked stands in
-billing.rouble_refunds.
+hold resolves. Telegram refunds a payment in Stars whole or not at all; of one in roubles a part may go back, with its
+share of the tokens (billing.refund_parts). What brings the parts to the whole takes whatever is left, and access. What
+YooKassa is asked stands in billing.rouble_refunds.
 """
 
 import uuid
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import debts, gifts, ledger, lots, once, stars, subscriptions
+from billing import debts, gifts, ledger, lots, once, refund_parts, stars, subscriptions
 from billing import payments as records
 from billing.subscriptions import Change
 from billing.tables import accounts, orders, payments, refunds
@@ -22,6 +23,8 @@ from billing.tables import lots as lots_table
 from kit.errors import Rejected
 
 OPEN: Final = ("intent", "sent", "pending", "unknown")
+# The statuses of a payment whose money, or some of it, is still here.
+KEPT: Final = ("succeeded", "partially_refunded")
 
 Kind = Literal["refund", "chargeback"]
 
@@ -34,7 +37,10 @@ class NotRefundable(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund of `amount` (Stars or kopecks). Of `tokens` bought: taken back, forgiven, owed, still held."""
+    """A refund of `amount` (Stars or kopecks) of what was `paid`. Of `tokens`: taken back, forgiven, owed, still held.
+
+    `payment_status`: where the payment is now; `partially_refunded` while more of its money is here.
+    """
 
     id: int
     payment_id: int
@@ -48,6 +54,9 @@ class Refund:
     tokens_owed: int
     kind: str
     provider: str
+    partial: bool
+    paid: int
+    payment_status: str
 
     @property
     def tokens_held(self) -> int:
@@ -75,6 +84,9 @@ _SELECT: Final[sa.Select[Any]] = sa.select(
     refunds.c.tokens_owed,
     refunds.c.kind,
     payments.c.provider,
+    refunds.c.partial,
+    payments.c.amount.label("paid"),
+    payments.c.status.label("payment_status"),
 ).join(payments, payments.c.id == refunds.c.payment_id)
 
 
@@ -86,17 +98,21 @@ async def request(
     reason: str,
     now: datetime,
     kind: Kind = "refund",
+    amount: int | None = None,
+    beside: bool = False,
 ) -> Refund:
-    """Open the refund of a whole payment and take its tokens back; the caller sees to it that the provider is asked.
+    """Open the refund of all that a payment still has, or of `amount`, and take its tokens back.
 
-    Idempotent: an open refund of the payment is returned again. Raises NotRefundable.
+    The caller sees to it that the provider is asked. Idempotent: an open refund of the payment is returned again, but
+    not for one that the provider made `beside` it. Raises NotRefundable, MoreThanLeft, WholeOnly.
     """
     wallet, payment = await _lock(tx, payment_id, now)
-    earlier = await _open_refund(tx, payment_id)
+    earlier = None if beside else await open_of(tx, payment_id)
     if earlier:
         return earlier
-    if payment is None or payment.status != "succeeded":
+    if payment is None or payment.status not in KEPT:
         raise NotRefundable(payment=payment_id)
+    asked = await refund_parts.ask(tx, payment, amount)
     number = (
         await tx.execute(sa.select(sa.func.count()).select_from(refunds).where(refunds.c.payment_id == payment_id))
     ).scalar_one()
@@ -106,7 +122,8 @@ async def request(
             .values(
                 payment_id=payment_id,
                 kind=kind,
-                amount=payment.amount,
+                partial=asked.partial,
+                amount=asked.amount,
                 status="intent",
                 # YooKassa knows a key for a day, whichever database it came from: no two may ever be the same.
                 idempotency_key=(
@@ -120,32 +137,37 @@ async def request(
             .returning(refunds.c.id)
         )
     ).scalar_one()
-    await gifts.withdraw(tx, payment_id=payment_id, now=now)
-    if wallet is not None:
-        await _take_back(tx, refund_id, kind, payment_id, wallet, now)
+    if not asked.partial:
+        await _take_all(tx, refund_id, kind, payment_id, wallet, now)
+    elif wallet is not None:
+        await refund_parts.take(tx, refund_id, payment_id, asked, wallet=wallet, now=now)
     return await _one(tx, refund_id)
 
 
 async def confirm(tx: AsyncConnection, *, refund_id: int, now: datetime) -> Change | None:
-    """Note that the money went back: books it, and takes back the access that the payment bought.
+    """Note that the money went back: books it, and with all of it takes back the access that the payment bought.
 
     Idempotent. Returns the change of the payment's subscription, if it had one.
     """
     refund = await _one(tx, refund_id)
-    _, payment = await _lock(tx, refund.payment_id, now)
+    wallet, payment = await _lock(tx, refund.payment_id, now)
     refund = await _one(tx, refund_id)
     if refund.status not in OPEN or payment is None:
         return None
     await _set_status(tx, refund_id, "succeeded", now)
+    whole = (await refund_parts.sums(tx, payment.id)).back == payment.amount
+    if whole and refund.partial:
+        await _take_all(tx, refund_id, "refund", payment.id, wallet, now)
+    status = ("refunded" if refund.kind == "refund" else "charged_back") if whole else "partially_refunded"
     # What left quarantine by a credit is earned like any other; what stands in it is unclear until now.
     credited = payment.quarantine_reason is None or payment.resolved_at is not None
     await tx.execute(
         sa.update(payments)
         .where(payments.c.id == payment.id)
         .values(
-            status="refunded" if refund.kind == "refund" else "charged_back",
+            status=status,
             updated_at=now,
-            resolved_at=payment.resolved_at or (None if credited else now),
+            resolved_at=payment.resolved_at or (now if whole and not credited else None),
         )
     )
     source = ledger.EARNED if credited else ledger.UNCLEAR
@@ -160,6 +182,8 @@ async def confirm(tx: AsyncConnection, *, refund_id: int, now: datetime) -> Chan
         ],
         now=now,
     )
+    if not whole:
+        return None
     await once.stop(tx, payment_id=payment.id, now=now)
     return await subscriptions.revoke_payment(tx, payment_id=payment.id, now=now)
 
@@ -175,6 +199,9 @@ async def refuse(tx: AsyncConnection, *, refund_id: int, now: datetime) -> None:
     if refund.status not in OPEN:
         return
     await _set_status(tx, refund_id, "canceled", now)
+    if refund.partial:
+        await refund_parts.restore(tx, refund_id=refund_id, now=now)
+        return
     await gifts.restore(tx, payment_id=refund.payment_id, now=now)
     mine = lots_table.c.refund_id == refund_id
     # Of several months the last one's lot: what was taken came from those that had not lapsed.
@@ -258,9 +285,10 @@ async def _one(tx: AsyncConnection, refund_id: int) -> Refund:
     return Refund(*(await tx.execute(_SELECT.where(refunds.c.id == refund_id))).one())
 
 
-async def _open_refund(tx: AsyncConnection, payment_id: int) -> Refund | None:
+async def open_of(connection: AsyncConnection, payment_id: int) -> Refund | None:
+    """Return the refund of a payment that is on its way; we have no two at once."""
     row = (
-        await tx.execute(_SELECT.where(refunds.c.payment_id == payment_id, refunds.c.status.in_(OPEN)))
+        await connection.execute(_SELECT.where(refunds.c.payment_id == payment_id, refunds.c.status.in_(OPEN)))
     ).one_or_none()
     return Refund(*row) if row else None
 
@@ -283,47 +311,50 @@ async def _lock(tx: AsyncConnection, payment_id: int, now: datetime) -> tuple[in
 async def charge_back(tx: AsyncConnection, *, payment_id: int, reason: str, now: datetime) -> Confirmed | None:
     """Book that the payer took a payment back without us: what is left of its tokens goes, what was spent is owed.
 
-    None when its money is gone already. A refund in Stars that was under way is taken as made: it was granted, so it
-    forgives. One in roubles moves by YooKassa's word alone, so until it has ended nothing is booked: None as well.
+    Of one that went back in part it is the rest. None when its money is gone already. A refund in Stars that was under
+    way is taken as made: it was granted, so it forgives. One in roubles moves by YooKassa's word alone, so until it has
+    ended nothing is booked: None as well.
     """
     _, payment = await _lock(tx, payment_id, now)
-    if payment is None or payment.status != "succeeded":
+    if payment is None or payment.status not in KEPT:
         return None
-    if payment.provider != records.STARS and await _open_refund(tx, payment_id):
+    if payment.provider != records.STARS and await open_of(tx, payment_id):
         return None
     refund = await request(tx, payment_id=payment_id, requested_by=None, reason=reason, now=now, kind="chargeback")
     change = await confirm(tx, refund_id=refund.id, now=now)
     return Confirmed(await _one(tx, refund.id), change)
 
 
-async def _take_back(
-    tx: AsyncConnection, refund_id: int, kind: Kind, payment_id: int, wallet: int, now: datetime
+async def _take_all(
+    tx: AsyncConnection, refund_id: int, kind: Kind, payment_id: int, wallet: int | None, now: datetime
 ) -> None:
-    """Make the payment's lots due at once in the refund's name, and expire what no answer holds."""
-    bought = lots_table.c.payment_id == payment_id
-    totals = (
-        await tx.execute(
-            sa.select(
-                sa.func.sum(lots_table.c.granted).filter(lots_table.c.kind != "restored").label("bought"),
-                sa.func.sum(lots_table.c.remaining).label("left"),
-            ).where(bought)
-        )
-    ).one()
-    if totals.bought is None:  # a payment in quarantine brought nothing
+    """Make the payment's lots due at once in the refund's name, and expire what no answer holds.
+
+    What earlier parts took back or forgave is settled; a gift that nobody took is withdrawn.
+    """
+    await gifts.withdraw(tx, payment_id=payment_id, now=now)
+    totals = await refund_parts.tokens_of(tx, payment_id)
+    if totals is None or wallet is None:  # a payment in quarantine brought nothing
         return
+    bought = totals.bought - totals.refunded
     # What repaid a debt was not spent: it is owed again, and so taken back.
     revived = await debts.revive(tx, payment_id=payment_id, now=now)
-    spent = totals.bought - totals.left - revived
+    spent = bought - totals.left - revived
     forgiven = spent if kind == "refund" else 0
+    row = refunds.c
     await tx.execute(
         sa.update(refunds)
-        .where(refunds.c.id == refund_id)
-        .values(tokens=totals.bought, tokens_taken=revived, tokens_forgiven=forgiven)
+        .where(row.id == refund_id)
+        .values(
+            tokens=row.tokens + bought,
+            tokens_taken=row.tokens_taken + revived,
+            tokens_forgiven=row.tokens_forgiven + forgiven,
+        )
     )
     await debts.add(tx, refund_id=refund_id, wallet=wallet, tokens=spent - forgiven, now=now)
     await tx.execute(
         sa.update(lots_table)
-        .where(bought)
+        .where(lots_table.c.payment_id == payment_id)
         .values(
             refund_id=refund_id,
             expires_at_before_refund=lots_table.c.expires_at,

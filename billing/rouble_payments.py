@@ -186,9 +186,11 @@ async def take_to_post(tx: AsyncConnection, payment_id: int, *, now: datetime) -
     found = await lock(tx, payment_id)
     if found is None or not found.may_be_posted(now):
         return None
+    # Whoever sent it a moment ago may have looked at the clock later, and been first all the same.
+    at = max(now, found.posted_at or found.sent_at or now)
     if found.status == "intent":
-        await set_status(tx, payment_id, "sent", now, sent_at=now)
-    await note(tx, payment_id, posted_at=now, asked_at=now)
+        await set_status(tx, payment_id, "sent", now, sent_at=at)
+    await note(tx, payment_id, posted_at=at, asked_at=at)
     return await find(tx, payment_id)
 
 

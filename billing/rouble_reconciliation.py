@@ -4,8 +4,8 @@
 
 Only money that moved counts: a payment that succeeded adds, a refund that succeeded takes away. `not_ours`: paid to the
 same shop through something else than Forma; it explains itself. Somebody has to look at the others: `unknown` (it
-carries our mark, and we have no row of it), `missing` (ours, and not there), `amount_differs`, `status_differs`, and
-`part` (a part of a payment went back in YooKassa's cabinet, which is not booked here).
+carries our mark, or gives a payment of ours back, and we have no row of it), `missing` (ours, and not there),
+`amount_differs`, `status_differs`.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ from billing.rouble_tables import rouble_differences, rouble_reconciliations
 from billing.tables import payments, refunds
 from billing.yookassa.objects import Payment, Refund
 
-UNCLEAR: Final = ("unknown", "missing", "amount_differs", "status_differs", "part")
+UNCLEAR: Final = ("unknown", "missing", "amount_differs", "status_differs")
 _TAKEN: Final = ("succeeded", "partially_refunded", "refunded", "charged_back")
 
 
@@ -148,9 +148,7 @@ def _class(one: Payment | Refund, row: Ours | None, moved: int, paid: frozenset[
             return None  # nothing moved, and nothing is known of it here: both say the same
         if isinstance(one, Payment):
             return "unknown" if PAYMENT_KEY in one.metadata else "not_ours"
-        if REFUND_KEY in one.metadata:
-            return "unknown"
-        return "part" if one.payment_id in paid else "not_ours"
+        return "unknown" if REFUND_KEY in one.metadata or one.payment_id in paid else "not_ours"
     if moved == row.kopecks:
         return None
     return "amount_differs" if moved and row.kopecks else "status_differs"

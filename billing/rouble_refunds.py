@@ -4,7 +4,8 @@
 
 The tokens go with the intent and come back with `canceled` (billing.refunds). `unknown` moves by an object of
 YooKassa's alone: by its id, by the same key and body while the key lives, by the payment's list of refunds after that.
-An intent is kept until it was sent, however long that takes: somebody was promised their money.
+An intent is kept until it was sent, however long that takes: somebody was promised their money. Parts of a payment may
+go back by several refunds, of which we have one on its way at most.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing import payments as records
-from billing import refunds
+from billing import refund_parts, refunds
 from billing.payments import YOOKASSA
+from billing.refund_parts import MoreThanLeft
 from billing.refunds import OPEN, Refund
 from billing.rouble_payments import ASK_EVERY, REPEAT_FOR
 from billing.rouble_tables import yookassa_payments, yookassa_refunds
@@ -29,8 +31,9 @@ from kit.errors import Conflict
 
 # What our requests carry, and the objects bring back.
 REFUND_KEY: Final = "forma_refund"
-# Why a refund was booked that YooKassa told of and nobody had asked us for.
+# Why a refund was booked that YooKassa told of and nobody had asked us for, and why one of ours gave way to it.
 MADE_THERE: Final = "provider"
+OVERTAKEN: Final = "overtaken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,16 @@ class RoubleRefund:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What a refund of YooKassa's changed here. `reason`: why it was canceled, in YooKassa's words."""
+    """What a refund of YooKassa's changed here. `reason`: why it was canceled, in YooKassa's words.
+
+    `made_there`: nobody had asked us for it. `gave_way`: the refund of ours that cannot be made beside it any more.
+    """
 
     refund: Refund
     before: str
     reason: str = ""
+    made_there: bool = False
+    gave_way: Refund | None = None
 
     @property
     def changed(self) -> bool:
@@ -115,10 +123,12 @@ async def take_to_post(tx: AsyncConnection, refund_id: int, *, now: datetime) ->
     found = await _lock(tx, refund_id)
     if found is None or not found.may_be_posted(now):
         return None
+    # Whoever sent it a moment ago may have looked at the clock later, and been first all the same.
+    at = max(now, found.posted_at or now)
     if found.status == "intent":
         await _set(tx, refund_id, now, status="sent")
-        await _note(tx, refund_id, sent_at=now)
-    await _note(tx, refund_id, posted_at=now, asked_at=now)
+        await _note(tx, refund_id, sent_at=at)
+    await _note(tx, refund_id, posted_at=at, asked_at=at)
     return await find(tx, refund_id)
 
 
@@ -162,18 +172,19 @@ async def due(connection: AsyncConnection, *, now: datetime, limit: int) -> list
 async def follow(tx: AsyncConnection, found: objects.Refund, *, now: datetime) -> Followed | None:
     """Bring our row to what YooKassa says of a refund, with its money and tokens. Idempotent.
 
-    One that nobody asked us for, made in YooKassa's cabinet, is booked when it gave a whole payment back. Returns None
-    for what changes nothing here: a refund of no payment of ours, or of a part. Raises Conflict.
+    One that nobody asked us for, made in YooKassa's cabinet, is booked like ours, of the whole or of a part. Returns
+    None for what changes nothing here, such as a refund of no payment of ours. Raises Conflict.
     """
     payment = await records.by_charge(tx, charge_id=found.payment_id, provider=YOOKASSA)
     if payment is None:
         return None
     await refunds.lock(tx, payment.id, now=now)
-    row = await _ours(tx, payment.id, found)
+    row, gave_way = await _ours(tx, payment.id, found), None
     if row is None or (row.status == "canceled" and row.provider_refund_id is None):
         # Nobody asked us for it, or we had given it up.
         if found.status != "succeeded":
             return None
+        gave_way = await _make_way(tx, payment.id, found, now)
         row = await _made_there(tx, payment.id, found, now)
         if row is None:
             return None
@@ -193,7 +204,8 @@ async def follow(tx: AsyncConnection, found: objects.Refund, *, now: datetime) -
         await _note(tx, row.id, reason=found.reason)
     elif row.status != "pending":
         await _set(tx, row.id, now, status="pending")
-    return Followed(await _booked(tx, row.id), row.status, found.reason)
+    booked = await _booked(tx, row.id)
+    return Followed(booked, row.status, found.reason, made_there=not row.request, gave_way=gave_way)
 
 
 async def _ours(tx: AsyncConnection, payment_id: int, found: objects.Refund) -> RoubleRefund | None:
@@ -210,27 +222,78 @@ async def _ours(tx: AsyncConnection, payment_id: int, found: objects.Refund) -> 
 async def _made_there(
     tx: AsyncConnection, payment_id: int, found: objects.Refund, now: datetime
 ) -> RoubleRefund | None:
-    """Return the row of a whole payment's refund that somebody made in YooKassa's cabinet, None for a part of one.
+    """Return the row of a refund that somebody made in YooKassa's cabinet, None when the payment's money is gone here.
 
-    A refund of ours that is on its way then has its money: YooKassa gives nothing back twice.
+    A refund of ours that is on its way, of as much, and does not fit beside it, then has its money: YooKassa gives
+    nothing back twice. Raises Conflict when more went back there than was paid.
     """
-    standing = (
-        await tx.execute(sa.select(payments.c.status, payments.c.amount).where(payments.c.id == payment_id))
-    ).one()
-    if found.kopecks != standing.amount or standing.status != "succeeded":
+    ours = await refunds.open_of(tx, payment_id)
+    if ours is not None and found.kopecks > await _left(tx, payment_id):
+        row = await find(tx, ours.id)
+        assert row is not None  # asked of YooKassa in the transaction that opened it
+        return row
+    try:
+        refund = await refunds.request(
+            tx,
+            payment_id=payment_id,
+            requested_by=None,
+            reason=MADE_THERE,
+            now=now,
+            amount=found.kopecks,
+            beside=True,
+        )
+    except refunds.NotRefundable:
         return None
-    refund = await refunds.request(tx, payment_id=payment_id, requested_by=None, reason=MADE_THERE, now=now)
-    if await find(tx, refund.id) is None:
-        await tx.execute(sa.insert(yookassa_refunds).values(refund_id=refund.id, request=""))
-    row = await find(tx, refund.id)
-    return row if row is not None and row.provider_refund_id is None else None
+    except MoreThanLeft as error:
+        raise Conflict(f"{found.kopecks} kopecks of payment {payment_id} went back, of {error.left}") from error
+    await tx.execute(sa.insert(yookassa_refunds).values(refund_id=refund.id, request=""))
+    return await find(tx, refund.id)
+
+
+async def _make_way(tx: AsyncConnection, payment_id: int, found: objects.Refund, now: datetime) -> Refund | None:
+    """Cancel the refund of ours that does not fit beside one made in YooKassa's cabinet; return it, if there is one.
+
+    YooKassa gives no more back than was paid, so ours cannot have gone through. One of the same amount stays: it has
+    its money. Raises Conflict when YooKassa knows ours, and so contradicts itself.
+    """
+    ours = await refunds.open_of(tx, payment_id)
+    if ours is None or found.kopecks <= await _left(tx, payment_id):
+        return None
+    row = await find(tx, ours.id)
+    if row is None or row.provider_refund_id is not None:
+        raise Conflict(f"{found.kopecks} kopecks of payment {payment_id} went back beside refund {ours.id}")
+    if row.amount == found.kopecks:
+        return None
+    await refunds.refuse(tx, refund_id=row.id, now=now)
+    await _note(tx, row.id, reason=OVERTAKEN)
+    return await _booked(tx, row.id)
+
+
+async def _left(tx: AsyncConnection, payment_id: int) -> int:
+    """Return what no refund of a payment has yet, in kopecks."""
+    sums = await refund_parts.sums(tx, payment_id)
+    paid = await tx.scalar(sa.select(payments.c.amount).where(payments.c.id == payment_id))
+    return int(paid or 0) - sums.back - sums.going
 
 
 async def _request(tx: AsyncConnection, refund: Refund) -> str:
-    """Return the body that asks for a refund. Its receipt names what the payment's did, to the same address."""
+    """Return the body that asks for a refund. Its receipt names what the payment's did, to the same address.
+
+    A payment that came without a request of ours, a second one of an order, has the receipt of the order's other one.
+    """
+    other, asked = payments.alias(), yookassa_payments.alias()
+    of_order = (
+        sa.select(asked.c.request)
+        .join(other, other.c.id == asked.c.payment_id)
+        .where(other.c.order_id == payments.c.order_id, asked.c.request != "")
+        .order_by(other.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    request = sa.func.coalesce(sa.func.nullif(yookassa_payments.c.request, ""), of_order)
     paid = (
         await tx.execute(
-            sa.select(yookassa_payments.c.request, plans.c.titles)
+            sa.select(request.label("request"), plans.c.titles)
             .select_from(payments)
             .join(yookassa_payments, yookassa_payments.c.payment_id == payments.c.id)
             .outerjoin(orders, orders.c.id == payments.c.order_id)
@@ -248,7 +311,7 @@ async def _request(tx: AsyncConnection, refund: Refund) -> str:
     )
 
 
-def _receipt(payment_request: str, kopecks: int) -> dict[str, Any] | None:
+def _receipt(payment_request: str | None, kopecks: int) -> dict[str, Any] | None:
     """Return the receipt of a payment's request with the amount that goes back, None if there was none.
 
     It is taken from there, and not from today's settings: the VAT is that of the sale, and so is the mode.

@@ -237,6 +237,8 @@ refunds = sa.Table(
     _time("updated_at"),
     _amount("tokens_repaid", default="0"),
     _ref("debt_account_id", "accounts", optional=True),
+    # Asked for as less than what the payment still had: its lots live on.
+    sa.Column("partial", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("tokens_repaid BETWEEN 0 AND tokens_owed", name="repaid_within_owed"),
     sa.Index("ix_refunds_payment_id", "payment_id"),
     sa.Index(

@@ -113,6 +113,7 @@ def person(say: Words, card: Card, held: Balance) -> str:
                 currency=line.currency,
                 what=line.titles.get(say.language, "?"),
                 status=line.status,
+                returned=line.returned,
             )
             for line in card.payments
         ]

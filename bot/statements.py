@@ -27,15 +27,19 @@ def _sum(purchase: Purchase) -> dict[str, Any]:
     return {"amount": purchase.amount, "currency": purchase.currency}
 
 
+def _state(purchase: Purchase) -> dict[str, Any]:
+    return {"state": purchase.state, "returned": purchase.returned}
+
+
 def history(say: Words, shown: list[Purchase], page: int, *, more: bool) -> tuple[str, InlineKeyboardMarkup]:
     """Return a page of /payments: a line a payment, a button for each that can go back, and the way to other pages."""
     if not shown:
         return say.say("payments-none"), keyboards.rows()
-    lines = [say.say("payments-line", at=one.at, what=title(say, one), state=one.state, **_sum(one)) for one in shown]
+    lines = [say.say("payments-line", at=one.at, what=title(say, one), **_state(one), **_sum(one)) for one in shown]
     buttons = [
         [keyboards.press(say.say("button-refund", what=title(say, one)), "refund", one.id)]
         for one in shown
-        if one.state == "paid"
+        if one.state in {"paid", "partly_refunded"}
     ]
     ways: list[InlineKeyboardButton] = []
     if page > 0:
@@ -100,8 +104,8 @@ def operators_line(say: Words, purchase: Purchase) -> str:
         payment_id=purchase.id,
         at=purchase.at,
         what=title(say, purchase),
-        state=purchase.state,
         reason=purchase.quarantined or "none",
+        **_state(purchase),
         **_sum(purchase),
     )
 
@@ -121,11 +125,16 @@ def refund_card(say: Words, wish: Wish, rule: Rule) -> str:
     )
 
 
+def not_now(say: Words, purchase: Purchase) -> str:
+    """Return why a payment cannot be refunded as it stands."""
+    return say.say("admin-refund-not-now", payment_id=purchase.id, **_state(purchase))
+
+
 def typed(purchase: Purchase) -> str:
-    """Return an amount as the operator types it: 600, 399, 399.50."""
+    """Return what is left of an amount as the operator types it: 600, 399, 399.50."""
     if purchase.currency != "RUB":
-        return str(purchase.amount)
-    whole, rest = divmod(purchase.amount, 100)
+        return str(purchase.rest)
+    whole, rest = divmod(purchase.rest, 100)
     return f"{whole}.{rest:02}" if rest else str(whole)
 
 
@@ -140,12 +149,16 @@ def quarantine(say: Words, waiting: list[Purchase], now: datetime) -> str:
             person_id=one.payer_id,
             age_s=int((now - one.at).total_seconds()),
             reason=one.quarantined,
-            way="refunding" if one.refunding else "both" if one.quarantined in CREDITABLE else "refund",
+            way="refunding" if one.refunding else "both" if _creditable(one) else "refund",
             **_sum(one),
         )
         for one in waiting
     ]
     return "\n".join([say.say("admin-quarantine"), *lines, "", say.say("admin-quarantine-usage")])
+
+
+def _creditable(purchase: Purchase) -> bool:
+    return purchase.quarantined in CREDITABLE and not purchase.returned
 
 
 def cases_line(say: Words, case: Case, person: Person | None, now: datetime) -> str:

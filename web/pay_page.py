@@ -41,10 +41,10 @@ def page(say: Words, shown: Sheet, rule: dict[str, int], problem: Rejected | Non
     parts = [_note(say.say(noted.code, **noted.params))] if noted else []
     status = shown.payment.status if shown.payment else None
     refresh = status in ("sent", "unknown", "pending")
-    if status == "succeeded":
+    if status in ("succeeded", "partially_refunded"):
         parts.append(_state("check", "good", say.say("pay-done"), _to_chat(say, shown)))
         return document(say, say.say("pay-title"), "".join(parts))
-    if status in ("partially_refunded", "refunded", "charged_back"):
+    if status in ("refunded", "charged_back"):
         parts.append(_state("back", "wait", say.say("pay-returned")))
     elif status in ("sent", "unknown"):
         parts.append(_state("clock", "wait", say.say("pay-unknown"), _form(say, shown, say.say("pay-go-on"))))

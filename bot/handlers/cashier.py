@@ -1,12 +1,10 @@
 """The operator's money commands: /payments, /refund in two steps, /quarantine. They work in the admin group alone.
 
 /refund shows a payment first; the same operator sends it again with the amount, after a short delay. That stands in for
-the second pair of eyes that a lone operator does not have.
+the second pair of eyes that a lone operator does not have. A smaller amount is a part (bot.handlers.refund_parts).
 """
 
-import re
 from collections.abc import Collection
-from datetime import timedelta
 from typing import Any
 
 from aiogram import F, Router
@@ -24,16 +22,15 @@ from billing.payments import YOOKASSA
 from bot import keyboards, statements
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context
+from bot.handlers import refund_parts
+from bot.handlers.refund_parts import CONFIRM_AFTER
 from kit import outbox
 from kit.errors import Rejected
 from kit.words import Words, words
 
-# So long an operator looks at a payment before the amount is taken.
-CONFIRM_AFTER = timedelta(seconds=10)
 REASON_CHARS_MAX = 200
 PAYMENTS_SHOWN = 10
 QUARANTINE_SHOWN = 20
-_AMOUNT = re.compile(r"([0-9]{1,10})(?:[.,]([0-9]{2}))?", re.ASCII)
 
 
 def router() -> Router:
@@ -44,6 +41,7 @@ def router() -> Router:
     made.message.register(show_quarantine, Command("quarantine"))
     made.callback_query.register(resolve_credit, F.data.startswith("credit:"))
     made.callback_query.register(refund_of_case, F.data.startswith("case-refund:"))
+    refund_parts.register(made)
     return made
 
 
@@ -74,7 +72,7 @@ async def payments(message: Message, command: CommandObject, ctx: Context) -> No
 
 
 async def refund(message: Message, command: CommandObject, ctx: Context, is_admin: bool) -> None:
-    """`/refund payment`: look at it. `/refund payment amount [reason]`: the second step."""
+    """`/refund payment`: look at it. `/refund payment amount [reason]`: the second step, or a part of it."""
     say = _say(ctx)
     which, amount, reason = [*(command.args or "").split(maxsplit=2), "", "", ""][:3]
     if not which:
@@ -84,10 +82,12 @@ async def refund(message: Message, command: CommandObject, ctx: Context, is_admi
         found = await refunding.find_purchase(connection, which)
     if found is None:
         ctx.reply(say.say("admin-payment-none", query=which[:64]))
-    elif found.state not in {"paid", "review"}:
-        ctx.reply(say.say("admin-refund-not-now", payment_id=found.id, state=found.state))
+    elif not found.refundable:
+        ctx.reply(statements.not_now(say, found))
+    elif amount and (units := refund_parts.amount(amount, found.currency)) != found.rest:
+        await refund_parts.ask(ctx, say, found, units, reason[:REASON_CHARS_MAX])
     elif amount:
-        await _refund(ctx, say, found, amount, reason[:REASON_CHARS_MAX], _actors(ctx, is_admin))
+        await _refund(ctx, say, found, reason[:REASON_CHARS_MAX], _actors(ctx, is_admin))
     else:
         await _look(ctx, say, found)
 
@@ -97,7 +97,7 @@ async def refund_of_case(query: CallbackQuery, ctx: Context) -> None:
     say, raw = _say(ctx), (query.data or "").partition(":")[2]
     async with ctx.app.db.read() as connection:
         found = await refunding.find_purchase(connection, raw) if raw.isdecimal() else None
-    if found is None or found.state not in {"paid", "review"}:
+    if found is None or not found.refundable:
         await answer(ctx, query, say.say("toast-already"), alert=True)
         return
     await _look(ctx, say, found)
@@ -108,7 +108,7 @@ async def _look(ctx: Context, say: Words, found: Purchase) -> None:
     """Show what a refund would do, and begin the delay; looking again does not begin it anew."""
     now = ctx.app.clock.now()
     rule = refunding.rule_of(ctx.app)
-    details = {"payment": found.id, "amount": found.amount}
+    details = {"payment": found.id, "amount": found.rest}
     async with ctx.transaction() as tx:
         automatic = await refund_policy.automatic_of(tx, person_id=found.payer_id, now=now)
         verdict = refund_policy.judge(found, rule, automatic=automatic, now=now)
@@ -119,16 +119,17 @@ async def _look(ctx: Context, say: Words, found: Purchase) -> None:
             )
         card = statements.refund_card(say, Wish(found, verdict), rule)
         delay_s = int(CONFIRM_AFTER.total_seconds())
-        how = say.say("admin-refund-confirm", command=f"/refund {found.id} {statements.typed(found)}", delay_s=delay_s)
-        ctx.reply(f"{card}\n\n{how}")
+        rest = "rest" if found.returned else "whole"
+        command = f"/refund {found.id} {statements.typed(found)}"
+        how = [say.say("admin-refund-confirm", command=command, delay_s=delay_s, what=rest)]
+        if found.provider == YOOKASSA:
+            how.append(say.say("admin-refund-part", payment_id=found.id))
+        ctx.reply("\n\n".join([card, *how]))
 
 
-async def _refund(ctx: Context, say: Words, found: Purchase, amount: str, reason: str, actors: Collection[int]) -> None:
-    """Take the amount that was typed again: request, refund and audit row in one transaction."""
-    now, details = ctx.app.clock.now(), {"payment": found.id, "amount": found.amount}
-    if _amount(amount, found.currency) != found.amount:
-        ctx.reply(say.say("admin-refund-amount", payment_id=found.id))
-        return
+async def _refund(ctx: Context, say: Words, found: Purchase, reason: str, actors: Collection[int]) -> None:
+    """Refund what is left, whose amount was typed again: request, refund and audit row in one transaction."""
+    now, details = ctx.app.clock.now(), {"payment": found.id, "amount": found.rest}
     try:
         async with ctx.transaction() as tx:
             waiting = await admin_requests.waiting(tx, action="refund", details=details, actors=actors, now=now)
@@ -137,8 +138,7 @@ async def _refund(ctx: Context, say: Words, found: Purchase, amount: str, reason
                 return
             request_id, since = waiting
             if now < since + CONFIRM_AFTER:
-                wait_s = (since + CONFIRM_AFTER - now).total_seconds()
-                ctx.reply(say.say("admin-refund-early", wait_s=wait_s))
+                ctx.reply(say.say("admin-refund-early", wait_s=(since + CONFIRM_AFTER - now).total_seconds()))
                 return
             await admin_requests.resolve(tx, request_id, actors=actors, confirmed=True, actions=["refund"], now=now)
             await refunding.refund_any(
@@ -149,7 +149,7 @@ async def _refund(ctx: Context, say: Words, found: Purchase, amount: str, reason
                     "admin-refund-done",
                     payment_id=found.id,
                     person_id=found.payer_id,
-                    amount=found.amount,
+                    amount=found.rest,
                     currency=found.currency,
                     by=ctx.person.first_name,
                 )
@@ -158,15 +158,7 @@ async def _refund(ctx: Context, say: Words, found: Purchase, amount: str, reason
             await rouble_refunds.hurry(ctx.app)
     except (refunds.NotRefundable, RequestGone):  # somebody else was first
         ctx.unsay()
-        ctx.reply(say.say("admin-refund-not-now", payment_id=found.id, state="refunding"))
-
-
-def _amount(raw: str, currency: str) -> int | None:
-    """Return what was typed in Stars or kopecks, None if it is no amount of this currency."""
-    fits = _AMOUNT.fullmatch(raw)
-    if fits is None or (fits[2] and currency != "RUB"):
-        return None
-    return int(fits[1]) * 100 + int(fits[2] or 0) if currency == "RUB" else int(fits[1])
+        ctx.reply(say.say("admin-refund-not-now", payment_id=found.id, state="refunding", returned=found.returned))
 
 
 async def show_quarantine(message: Message, command: CommandObject, ctx: Context) -> None:

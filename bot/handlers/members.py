@@ -32,6 +32,7 @@ TOLD_LATER = (
     "renewed",
     "refunded",
     "refunded-roubles",
+    "refunded-part-roubles",
     "refund-failed-roubles",
     "charged-back",
     "debt-repaid",

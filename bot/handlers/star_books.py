@@ -13,6 +13,7 @@ from app import admin_requests, reconcile_roubles, reconcile_stars
 from app.admin_requests import RequestGone, RequestOfAnother
 from billing import history, payments, star_export
 from billing.payments import Payment
+from billing.refunds import KEPT
 from bot import keyboards, rouble_cards, star_cards
 from bot.budget import Lane
 from bot.buttons import answer
@@ -91,11 +92,11 @@ async def chargeback(message: Message, command: CommandObject, ctx: Context) -> 
         return
     async with ctx.app.db.read() as connection:
         payment = await _by_charge(connection, charge)
-        purchase = payment and await history.find(connection, payment.id)
-    if payment is None or payment.status != "succeeded":
+        purchase = await history.find(connection, payment.id) if payment else None
+    if payment is None or purchase is None or payment.status not in KEPT:
         ctx.reply(say.say("admin-chargeback-none"))
         return
-    if purchase and purchase.refunding and payment.provider != payments.STARS:
+    if purchase.refunding and payment.provider != payments.STARS:
         ctx.reply(say.say("admin-chargeback-refunding"))
         return
     async with ctx.transaction() as tx:
@@ -110,7 +111,7 @@ async def chargeback(message: Message, command: CommandObject, ctx: Context) -> 
         ctx.reply(
             say.say(
                 "admin-chargeback-confirm",
-                amount=payment.amount,
+                amount=purchase.rest,
                 currency=payment.currency,
                 id=payment.payer_id,
                 at=payment.created_at,

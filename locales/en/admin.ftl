@@ -77,6 +77,7 @@ admin-user-payments = Last payments:
 admin-user-payment = • { DATE($at) } · { payment-sum } · { $what } · { $status ->
     [succeeded] paid
     [refunded] refunded
+    [partially_refunded] { ROUBLES($returned) } refunded
     [charged_back] charged back
     [canceled] cancelled
    *[other] { $status }
@@ -163,7 +164,6 @@ admin-reconcile-roubles-class = • { $kind ->
     [missing] ⚠️ ours, and not at YooKassa
     [amount_differs] ⚠️ amounts differ
     [status_differs] ⚠️ statuses differ
-    [part] ⚠️ partial refund made in the cabinet
    *[unknown] ⚠️ at YooKassa, and not ours
 }: { $sum } ₽, lines: { $lines }
 admin-reconcile-roubles-followed = Booked now: { $count }.
@@ -251,11 +251,18 @@ admin-alert-roubles-differ = ⚠️ Roubles differ from YooKassa's lists: { ROUB
     [missing] YooKassa does not have it
     [amount_differs] another amount
     [status_differs] another status
-    [part] a partial refund made in the cabinet
    *[unknown] we do not have it
 } · { $subject }
 admin-alert-roubles-differ-more = ⚠️ More differences in roubles: { $count }. All of them stand in rouble_differences.
 admin-alert-refunded-roubles = Refunded { ROUBLES($kopecks) } · payment #{ $payment_id } · { $id }
+# A part went back; $paid - what had been paid, $tokens - the tokens that went, $made - by us (here) or in YooKassa's profile (there)
+admin-alert-refunded-part-roubles = A part of a payment went back: { ROUBLES($kopecks) } of { ROUBLES($paid) } · payment #{ $payment_id } · { $id } · { TOKENS($tokens) } taken back{ $made ->
+    [there] { " " }· from YooKassa's merchant profile
+   *[here] { "" }
+}
 # $reason - why, in YooKassa's words or ours
-admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($kopecks) }: { $reason } · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }
+admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($kopecks) }: { $reason ->
+    [overtaken] the money was refunded in its merchant profile instead
+   *[other] { $reason }
+} · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }
 admin-alert-refund-overdue-roubles = ⚠️ A refund of { ROUBLES($kopecks) } is not over yet: payment #{ $payment_id } · { $id }. YooKassa is asked every minute.

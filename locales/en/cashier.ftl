@@ -25,13 +25,30 @@ admin-refund-rule = The rule, { $refund_hours } h and { $refund_percent } %: { $
     [spent] more is spent
     [often] this person refunds often
     [gift] a gift
+    [part] a part went back already
     [review] in quarantine
    *[other] { $verdict }
 }
-# $command - the finished command, $delay_s - the pause in seconds
+# $command - the finished command, $delay_s - the pause in seconds, $what - the whole amount (whole) or what is left (rest)
 admin-refund-confirm =
-    The whole amount goes back. To refund it, in { DURATION($delay_s) } send the command with the amount, a reason if you like:
+    { $what ->
+        [rest] All that is left goes back.
+       *[whole] The whole amount goes back.
+    } To refund it, in { DURATION($delay_s) } send the command with the amount, a reason if you like:
     { $command }
+admin-refund-part = To refund a part: /refund { $payment_id } 50.50
+# Stars do not go back in part; $command - the finished command
+admin-refund-whole-only =
+    Telegram refunds Stars whole, a part is not possible. You can give tokens instead: /grant. The whole amount:
+    { $command }
+# $kopecks - what goes back, $rest - of how much, $tokens - the tokens that go with it
+admin-refund-part-confirm = Refund { ROUBLES($kopecks) } of { ROUBLES($rest) }? The share of the tokens left goes with it: { TOKENS($tokens) }. Access and subscription stay. You can confirm in { DURATION($delay_s) }.
+button-refund-part = Refund { ROUBLES($kopecks) }
+button-refund-part-no = Don't refund
+admin-refund-part-left = Nothing was refunded.
+toast-refund-early = Too early: look for another { DURATION($wait_s) }, then press again.
+# $by - who confirmed
+admin-refund-part-done = Refunding { ROUBLES($kopecks) } of { ROUBLES($rest) }: payment #{ $payment_id } · { $person_id }. Confirmed by { $by }. I will write when the money has left.
 admin-refund-not-now = Payment #{ $payment_id } can't be refunded: { payment-state }.
 admin-refund-first = Look at the payment first: /refund { $payment_id }
 admin-refund-amount = The amount does not match, nothing was refunded. Look again: /refund { $payment_id }

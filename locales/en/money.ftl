@@ -145,6 +145,8 @@ error-not-for-sale = This is not on sale any more. What is: /plans
 error-second-subscription = You have a subscription already, one is enough: /subscription
 error-order-unknown = There is no such invoice. Open a new one: /plans
 error-not-refundable = There is nothing to give back for this payment: it was refunded already, or never came.
+error-refund-more-than-left = That much cannot be refunded: less is left of this payment.
+error-refund-whole-only = Stars are refunded whole only.
 checkout-failed = The invoice could not be checked, nothing was charged. Try again.
 
 ## After paying

@@ -70,6 +70,11 @@ error-month-paid =
 ## Refunds: the money went, or YooKassa did not give it back; $tokens - how many tokens had been taken
 
 refunded-roubles = Refunded { ROUBLES($kopecks) }. The tokens of this purchase are gone; the money takes a few days to reach the card.
+# $paid - what had been paid, $tokens - the tokens that went
+refunded-part-roubles = Refunded { ROUBLES($kopecks) } of { ROUBLES($paid) }. { $tokens ->
+    [0] What you bought stays yours
+   *[other] With it went { TOKENS($tokens) }; everything else stays yours
+}. The money takes a few days to reach the card.
 refund-failed-roubles = { ROUBLES($kopecks) } could not be refunded yet: YooKassa did not carry it out. { $tokens ->
     [0] The operator knows
    *[other] The tokens of this purchase are yours again. The operator knows

@@ -7,11 +7,12 @@ payment-sum = { $currency ->
     [RUB] { ROUBLES($amount) }
    *[other] { STARS($amount) }
 }
+# $returned - what went back in parts, in kopecks
 payment-state = { $state ->
     [paid] paid
     [refunding] being refunded
     [refunded] refunded
-    [partly_refunded] partly refunded
+    [partly_refunded] { ROUBLES($returned) } refunded
     [charged_back] charged back
     [review] under review
    *[pending] awaiting confirmation
@@ -50,6 +51,7 @@ refund-by-case =
         [spent] It can't go back at once: { $spent } % of the tokens is spent, and the rule allows { $refund_percent } %.
         [often] It can't go back at once: you have had refunds in the last three months.
         [gift] This is a gift, and its tokens are not with you any more.
+        [part] A part of this payment was refunded already. The operator decides about the rest.
        *[review] We are still checking this payment; no tokens were given for it.
     }
 

@@ -77,6 +77,7 @@ admin-user-payments = Последние платежи:
 admin-user-payment = • { DATE($at) } · { payment-sum } · { $what } · { $status ->
     [succeeded] оплачен
     [refunded] возвращён
+    [partially_refunded] возвращено { ROUBLES($returned) }
     [charged_back] отозван
     [canceled] отменён
    *[other] { $status }
@@ -163,7 +164,6 @@ admin-reconcile-roubles-class = • { $kind ->
     [missing] ⚠️ есть у нас, нет у ЮKassa
     [amount_differs] ⚠️ суммы не сходятся
     [status_differs] ⚠️ статусы не сходятся
-    [part] ⚠️ частичный возврат из кабинета
    *[unknown] ⚠️ есть у ЮKassa, нет у нас
 }: { $sum } ₽, строк: { $lines }
 admin-reconcile-roubles-followed = Проведено сейчас: { $count }.
@@ -251,11 +251,18 @@ admin-alert-roubles-differ = ⚠️ Рубли не сходятся с ЮKassa:
     [missing] у ЮKassa этого нет
     [amount_differs] суммы разные
     [status_differs] статусы разные
-    [part] частичный возврат из кабинета
    *[unknown] у нас этого нет
 } · { $subject }
 admin-alert-roubles-differ-more = ⚠️ И ещё расхождений в рублях: { $count }. Все они в таблице rouble_differences.
 admin-alert-refunded-roubles = Возврат { ROUBLES($kopecks) } · платёж #{ $payment_id } · { $id }
+# Вернулась часть; $paid - сколько было оплачено, $tokens - сколько токенов ушло, $made - у нас (here) или в кабинете ЮKassa (there)
+admin-alert-refunded-part-roubles = Вернулась часть оплаты: { ROUBLES($kopecks) } из { ROUBLES($paid) } · платёж #{ $payment_id } · { $id } · снято { TOKENS($tokens) }{ $made ->
+    [there] { " " }· из кабинета ЮKassa
+   *[here] { "" }
+}
 # $reason - почему, словами ЮKassa или нашими
-admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES($kopecks) }: { $reason } · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }
+admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES($kopecks) }: { $reason ->
+    [overtaken] вместо этого деньги вернули в её кабинете
+   *[other] { $reason }
+} · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }
 admin-alert-refund-overdue-roubles = ⚠️ Возврат { ROUBLES($kopecks) } ещё не завершён: платёж #{ $payment_id } · { $id }. Спрашиваем ЮKassa каждую минуту.

@@ -25,13 +25,30 @@ admin-refund-rule = Правило { $refund_hours } ч и { $refund_percent } %
     [spent] потрачено больше
     [often] человек часто возвращает
     [gift] подарок
+    [part] часть уже вернули
     [review] платёж в карантине
    *[other] { $verdict }
 }
-# $command - готовая команда, $delay_s - пауза в секундах
+# $command - готовая команда, $delay_s - пауза в секундах, $what - вся сумма (whole) или остаток (rest)
 admin-refund-confirm =
-    Вернётся вся сумма. Чтобы вернуть, через { DURATION($delay_s) } отправьте команду с суммой, причина по желанию:
+    { $what ->
+        [rest] Вернётся всё, что осталось.
+       *[whole] Вернётся вся сумма.
+    } Чтобы вернуть, через { DURATION($delay_s) } отправьте команду с суммой, причина по желанию:
     { $command }
+admin-refund-part = Вернуть часть: /refund { $payment_id } 50,50
+# Звёзды частью не вернуть; $command - готовая команда
+admin-refund-whole-only =
+    Telegram возвращает звёзды только целиком, частью не выйдет. Можно начислить токены: /grant. Вся сумма:
+    { $command }
+# $kopecks - сколько вернётся, $rest - из скольких, $tokens - сколько токенов уйдёт
+admin-refund-part-confirm = Вернуть { ROUBLES($kopecks) } из { ROUBLES($rest) }? Снимем долю остатка: { TOKENS($tokens) }. Доступ и подписка остаются. Подтвердить можно через { DURATION($delay_s) }.
+button-refund-part = Вернуть { ROUBLES($kopecks) }
+button-refund-part-no = Не возвращать
+admin-refund-part-left = Ничего не возвращено.
+toast-refund-early = Рано: посмотрите ещё { DURATION($wait_s) } и нажмите снова.
+# $by - кто подтвердил
+admin-refund-part-done = Возвращаем { ROUBLES($kopecks) } из { ROUBLES($rest) }: платёж #{ $payment_id } · { $person_id }. Подтвердил { $by }. Когда деньги уйдут, напишу.
 admin-refund-not-now = Платёж #{ $payment_id } не вернуть: { payment-state }.
 admin-refund-first = Сначала посмотрите на платёж: /refund { $payment_id }
 admin-refund-amount = Сумма не совпадает, ничего не возвращено. Посмотрите ещё раз: /refund { $payment_id }

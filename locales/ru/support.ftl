@@ -7,11 +7,12 @@ payment-sum = { $currency ->
     [RUB] { ROUBLES($amount) }
    *[other] { STARS($amount) }
 }
+# $returned - сколько вернули частями, копейки
 payment-state = { $state ->
     [paid] оплачено
     [refunding] возвращаем
     [refunded] возвращено
-    [partly_refunded] возвращено частично
+    [partly_refunded] возвращено { ROUBLES($returned) }
     [charged_back] отозвано
     [review] на проверке
    *[pending] ждём подтверждения
@@ -50,6 +51,7 @@ refund-by-case =
         [spent] Сразу вернуть не выйдет: потрачено { $spent } % токенов, а по правилам можно до { $refund_percent } %.
         [often] Сразу вернуть не выйдет: за последние три месяца вы уже возвращали деньги.
         [gift] Это подарок, и токены уже не у вас.
+        [part] Часть этой оплаты вам уже вернули. Об остальном решит оператор.
        *[review] Эту оплату мы ещё проверяем, токены по ней не начислены.
     }
 

@@ -67,7 +67,8 @@ async def test_a_refund_is_looked_at_typed_again_and_made_once(forma: Forma, roo
     assert card.endswith(f"/refund {payment} 150")
     assert "Рано: подождите ещё" in await ask(forma, room, f"/refund {payment} 150")
     await forma.advance(seconds=11)
-    for amount in ("149", "1500", "150.00", "-150", "1²", "9" * 400):
+    assert "возвращает звёзды только целиком" in await ask(forma, room, f"/refund {payment} 149")
+    for amount in ("1500", "150.00", "-150", "0", "1²", "9" * 400):
         assert "не совпадает" in await ask(forma, room, f"/refund {payment} {amount}")
     # Another operator has not looked.
     assert "Сначала посмотрите" in await ask(forma, room, f"/refund {payment} 150", who=2)

@@ -196,7 +196,7 @@ CORRUPTIONS = {
         "DELETE FROM payments WHERE payer_id = {person}",
     (4, "a payment's money is booked once, and given back as often as it was refunded"):
         "DELETE FROM ledger_entries WHERE account_id = 10",
-    (4, "a resolved quarantine has exactly one credit or one refund"):
+    (4, "a resolved quarantine has exactly one credit, or its money back"):
         "UPDATE payments SET quarantine_reason = 'wrong_price', resolved_at = NULL WHERE payer_id = {person}",
     (5, "what was credited is what the order says"):
         "UPDATE orders SET tokens = tokens + 1 WHERE person_id = {person}",
@@ -208,6 +208,11 @@ CORRUPTIONS = {
         "UPDATE refunds SET amount = 100000 FROM payments p WHERE p.id = payment_id AND payer_id = {person}",
     (6, "each refunded token is taken back, forgiven, owed, or still held by an answer"):
         "UPDATE refunds SET tokens_taken = 0, tokens_restored = 0 WHERE tokens_taken > 0",
+    (6, "what went back of a payment is what its status says"):
+        "UPDATE payments SET status = 'partially_refunded' WHERE status = 'refunded' AND payer_id = {person}",
+    (6, "refunds settle no more of a payment's tokens than their share"):
+        "UPDATE refunds SET tokens = tokens + 1, tokens_taken = tokens_taken + 1"
+        " FROM payments p WHERE p.id = payment_id AND payer_id = {person}",
     (6, "a person's debt is what chargebacks left owed and nothing repaid"):
         "INSERT INTO accounts (person_id, kind, unit, created_at) VALUES ({person}, 'debt', 'token', now());"
         "INSERT INTO ledger_entries (tx_id, account_id, amount)"
