@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts import alert
 from app.context import App
 from app.notices import tell
-from billing import rouble_refunds
+from billing import rouble_receipts, rouble_refunds
 from billing.refunds import Refund
 from billing.rouble_payments import KEY_LIFE
 from billing.rouble_refunds import REFUND_KEY, Followed, RoubleRefund
@@ -76,6 +76,9 @@ async def record(app: App, found: objects.Refund, *, item: inbox.Item | None = N
             refund = followed.refund
             log.info("refund_followed", refund=refund.id, status=refund.status, reason=followed.reason)
             await _tell(app, tx, refund, followed.reason, now)
+        if followed is not None:
+            refund = followed.refund
+            await rouble_receipts.note_refund(tx, refund.payment_id, refund.id, found, now=now)
         if item is not None:
             await inbox.mark_handled(tx, item.id, now=now)
     return followed

@@ -12,7 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import checks, desk_checks, growth_checks
+from billing import checks, desk_checks, growth_checks, receipt_checks
 from billing.checks import Check
 
 # Culprits are counted up to this; one is enough to act on.
@@ -30,7 +30,12 @@ class Violation:
     examples: tuple[str, ...]
 
 
-CHECKS: Final = (*checks.CHECKS, *desk_checks.CHECKS, *(Check(*one) for one in growth_checks.CHECKS))
+CHECKS: Final = (
+    *checks.CHECKS,
+    *desk_checks.CHECKS,
+    *receipt_checks.CHECKS,
+    *(Check(*one) for one in growth_checks.CHECKS),
+)
 
 _ALL: Final = dict.fromkeys(("wallet", "tx", "payer", "person", "subscriber", "order", "friend"), "true")
 _OWNERS = "(SELECT person_id FROM accounts WHERE id = ANY(:accounts))"

@@ -9,6 +9,7 @@ admin-help =
     /refund — give money back
     /quarantine — payments that do not match their order
     /cases — cases about payments
+    /receipts — missing receipts
     /queue — the queue
     /health — state
     /reconcile — compare Stars with Telegram
@@ -255,4 +256,16 @@ admin-alert-roubles-differ-more = ⚠️ More differences in roubles: { $count }
 admin-alert-refunded-roubles = Refunded { ROUBLES($kopecks) } · payment #{ $payment_id } · { $id }
 # $reason - why, in YooKassa's words or ours
 admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($kopecks) }: { $reason } · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }
+# A receipt that is missing: $kind - of a payment or a refund, $charge - its id at YooKassa, $status - YooKassa's word
+admin-receipt-of = { $kind ->
+    [refund] refund of
+   *[payment] payment of
+} { ROUBLES($kopecks) } · payment #{ $payment_id }
+admin-receipt-mark = { admin-receipt-of } · { $charge } · { $status ->
+    [canceled] YooKassa did not register it
+   *[pending] YooKassa has not registered it for over a day
+}
+admin-alert-receipt-missing = ⚠️ A receipt is missing: { admin-receipt-mark }. Money and tokens are where they should be. Make it in YooKassa's merchant profile and press the button.
+admin-alert-receipts-missing-more = ⚠️ More receipts are missing: { $count }. All of them: /receipts
+admin-alert-receipt-came = ✅ YooKassa has issued a receipt after all: { admin-receipt-of }. If you have made one yourself, cancel the one too many.
 admin-alert-refund-overdue-roubles = ⚠️ A refund of { ROUBLES($kopecks) } is not over yet: payment #{ $payment_id } · { $id }. YooKassa is asked every minute.

@@ -71,6 +71,7 @@ command-payments-admin = A person's payments
 command-refund = Give money back, in two steps
 command-quarantine = Payments that do not match their order
 command-cases = Cases about payments
+command-receipts = Missing receipts
 command-stats = Summary of a day and of 30 days
 command-user = Card by id, @name or error code
 command-grant = Grant tokens

@@ -9,6 +9,7 @@ admin-help =
     /refund — вернуть деньги
     /quarantine — платежи, которые не сошлись с заказом
     /cases — обращения об оплате
+    /receipts — чеки, которых нет
     /queue — очередь
     /health — состояние
     /reconcile — сверить звёзды с Telegram
@@ -255,4 +256,16 @@ admin-alert-roubles-differ-more = ⚠️ И ещё расхождений в р�
 admin-alert-refunded-roubles = Возврат { ROUBLES($kopecks) } · платёж #{ $payment_id } · { $id }
 # $reason - почему, словами ЮKassa или нашими
 admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES($kopecks) }: { $reason } · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }
+# Чек, которого нет: $kind - оплаты или возврата, $charge - номер у ЮKassa, $status - что сказала ЮKassa
+admin-receipt-of = { $kind ->
+    [refund] возврат
+   *[payment] оплата
+} { ROUBLES($kopecks) } · платёж #{ $payment_id }
+admin-receipt-mark = { admin-receipt-of } · { $charge } · { $status ->
+    [canceled] ЮKassa его не зарегистрировала
+   *[pending] ЮKassa молчит о нём больше суток
+}
+admin-alert-receipt-missing = ⚠️ Нет чека: { admin-receipt-mark }. Деньги и токены на месте. Сделайте чек в кабинете ЮKassa и нажмите кнопку.
+admin-alert-receipts-missing-more = ⚠️ Нет и других чеков: { $count }. Все они: /receipts
+admin-alert-receipt-came = ✅ ЮKassa всё же выдала чек: { admin-receipt-of }. Если вы уже сделали его сами, отмените лишний.
 admin-alert-refund-overdue-roubles = ⚠️ Возврат { ROUBLES($kopecks) } ещё не завершён: платёж #{ $payment_id } · { $id }. Спрашиваем ЮKassa каждую минуту.

@@ -71,6 +71,7 @@ command-payments-admin = Оплаты человека
 command-refund = Вернуть деньги, в два шага
 command-quarantine = Платежи, которые не сошлись с заказом
 command-cases = Обращения об оплате
+command-receipts = Чеки, которых нет
 command-stats = Сводка за сутки и за 30 дней
 command-user = Карточка: номер, @имя или код ошибки
 command-grant = Начислить токены
