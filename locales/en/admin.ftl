@@ -13,7 +13,7 @@ admin-help =
     /queue — the queue
     /health — state
     /reconcile — compare Stars with Telegram
-    /export — a period's Stars as a table
+    /export — a period's Stars and roubles as tables
     /chargeback — book a chargeback
 admin-not-member = Commands are carried out for members of this group only.
 # $chat_id - the group's number, negative and without spaces
@@ -174,7 +174,13 @@ admin-reconcile-roubles-unread = Roubles are not reconciled: YooKassa did not an
 
 admin-export-usage = Which days? The first and the last, in UTC: /export 2026-10-01 2026-12-31
 admin-export-caption = Rows: { $rows }
+# $books - do the sums agree with the ledger (agree, differ), $astray - by how many kopecks they differ
+admin-export-roubles-caption = Roubles. Rows: { $rows }. Received { ROUBLES($paid) }, returned { ROUBLES($refunded) }. { $books ->
+    [differ] ⚠️ The books differ by { ROUBLES($astray) }: /health
+   *[agree] The books agree.
+}
 error-no-period = Two days are needed, such as 2026-10-01 2026-12-31.
+error-period-too-long = The period is too long: a table has at most { $days } days and { $rows } rows. Take a shorter one.
 
 ## /chargeback
 

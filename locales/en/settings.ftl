@@ -78,7 +78,7 @@ command-grant = Grant tokens
 command-queue = Who waits and who is being answered
 command-health = Whether every part works
 command-reconcile = Compare Stars with Telegram
-command-export = A period's Stars as a table
+command-export = A period's Stars and roubles as tables
 command-chargeback = Book a chargeback
 
 ## The bot: description of the empty chat (up to 512 characters) and line of the profile (up to 120)

@@ -13,7 +13,7 @@ admin-help =
     /queue — очередь
     /health — состояние
     /reconcile — сверить звёзды с Telegram
-    /export — звёзды за период таблицей
+    /export — звёзды и рубли за период таблицей
     /chargeback — отметить отозванную оплату
 admin-not-member = Команды выполняются только для участников этой группы.
 # $chat_id - номер группы, отрицательное число, без пробелов
@@ -174,7 +174,13 @@ admin-reconcile-roubles-unread = Рубли не сверены: ЮKassa не о
 
 admin-export-usage = За какие дни? Первый и последний, по UTC: /export 2026-10-01 2026-12-31
 admin-export-caption = Строк: { $rows }
+# $books - сходятся ли суммы с книгами (agree, differ), $astray - на сколько копеек не сходятся
+admin-export-roubles-caption = Рубли. Строк: { $rows }. Получено { ROUBLES($paid) }, возвращено { ROUBLES($refunded) }. { $books ->
+    [differ] ⚠️ С книгами не сходится на { ROUBLES($astray) }: /health
+   *[agree] С книгами сходится.
+}
 error-no-period = Нужны два дня, например 2026-10-01 2026-12-31.
+error-period-too-long = Слишком большой период: в таблице не больше { $days } дней и { $rows } строк. Возьмите период короче.
 
 ## /chargeback
 

@@ -78,7 +78,7 @@ command-grant = Начислить токены
 command-queue = Кто ждёт и кому отвечаем
 command-health = Все ли части работают
 command-reconcile = Сверить звёзды с Telegram
-command-export = Звёзды за период таблицей
+command-export = Звёзды и рубли за период таблицей
 command-chargeback = Отметить отозванную оплату
 
 ## Бот: описание пустого чата (до 512 знаков) и строка профиля (до 120)

@@ -1,20 +1,41 @@
 """A receipt is not the payment: it comes later, fails or never comes, and money and tokens stay where they are."""
 
+import contextlib
+import csv
+import io
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import pytest
+import sqlalchemy as sa
 from redis.asyncio import Redis
 
 from app import reconcile_roubles, refunding, rouble_payments, rouble_receipts
+from billing import quarantine, refunds, rouble_export, star_export
+from bot import notices
 from cli.doctor import doctor
+from cli.rouble_export import print_roubles
+from kit.errors import Misconfigured
+from kit.words import words
 from tests.support import shop as chat
 from tests.support.roubles import PACK, Market, at_once, market
-from tests.support.telegram import Person
+from tests.support.telegram import Group, Person, Seen
 
 RU = chat.RU
 BUTTON = "Пакет токенов · 199 ₽"
 GROUP = -5000
+EVIL, GOOD = '{"ru": "=HYPERLINK(A1)"}', '{"ru": "Пакет токенов"}'
+# What came to the account of roubles, or left it, beside what only went from unclear to earned.
+BOOKED = """
+    SELECT sum(e.amount)::bigint FROM ledger_entries e JOIN ledger_tx t ON t.id = e.tx_id
+    JOIN accounts a ON a.id = e.account_id
+    WHERE a.code = 'roubles' AND sign(e.amount) = :side AND t.ref_type <> 'resolution'
+      AND NOT (t.kind = 'purchase' AND EXISTS (
+          SELECT FROM ledger_tx r WHERE r.ref_type = 'resolution' AND r.ref_id = t.ref_id
+      ))
+"""
 YEAR_S = 366 * 24 * 3600
 CHARGE = "SELECT provider_payment_id FROM payments WHERE payer_id = :id"
 RECEIPTS = """
@@ -29,6 +50,9 @@ ALERTS = """
 MORE = """
     SELECT payload -> 'args' ->> 'count' FROM outbox WHERE payload ->> 'notice' = 'admin-alert-receipts-missing-more'
     ORDER BY id DESC LIMIT 1
+"""
+ALERT = """
+    SELECT payload FROM outbox WHERE payload ->> 'notice' = 'admin-alert-receipt-missing' ORDER BY id DESC LIMIT 1
 """
 MARKED = "SELECT count(*) FROM audit_log WHERE action = 'receipt_by_hand'"
 # The rows of buttons under what /receipts answered.
@@ -94,28 +118,134 @@ async def refunded(mall: Market, person: Person) -> str:
     return str(await mall.forma.scalar(found, id=payment_id))
 
 
-async def test_the_operator_makes_by_hand_what_is_missing(mall: Market, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rouble_receipts, "TOLD_MAX", 1)
-    people = await at_once(*(bought(mall) for _ in range(3)))
+@dataclass(frozen=True)
+class Sold:
+    """What happened before there was a group to be told: it gets 20 messages a minute."""
+
+    plain: Person
+    back: Person
+    taken: Person
+    odd: Person
+    others: list[Person]
+    refund_id: str
+    charge: str
+
+
+@pytest.fixture(scope="module")
+async def sold(mall: Market) -> Sold:
+    """Six payments, one of them refunded, one charged back, and one that was credited out of quarantine."""
+    plain, back, taken, *others = await at_once(*(bought(mall) for _ in range(6)))
+    odd = await mall.forma.person("ru")
+    charge = await mall.begin(await mall.link(odd, RU, BUTTON))
+    mall.server.world.state.payments[charge].amount = 12_345
+    mall.server.world.state.payments[charge].receipt = None
+    await mall.shop.pay(charge)
+    await odd.wait_for("сверяем её с ЮKassa", timeout_s=chat.WAIT_S)
+    refund_id = await refunded(mall, back)
+    number, now = "SELECT id FROM payments WHERE payer_id = :id", mall.forma.app.clock.now()
+    unclear, gone = [await mall.forma.scalar(number, id=one.id) for one in (odd, taken)]
+    async with mall.forma.app.db.transaction() as tx:
+        await refunds.charge_back(tx, payment_id=gone, reason="provider", now=now)
+        agreed = await quarantine.terms(tx, payment_id=unclear, person_id=odd.id, product_id="pack")
+        await quarantine.credit(tx, agreed, now=now)
+    return Sold(plain, back, taken, odd, others, refund_id, charge)
+
+
+@pytest.fixture(scope="module")
+async def room(mall: Market, sold: Sold) -> tuple[Person, Group, Seen]:
+    """The operator, their group, and a message of the bot's in it."""
     tg = mall.forma.tg
     operator = await tg.person(first_name="Оля", language_code="ru")
     group = await tg.group(title="Op", id=GROUP, members=[operator], admins=[operator], bot="administrator")
+    async with mall.forma.app.db.transaction() as tx:  # what was sold before is no news any more
+        await tx.execute(sa.text("DELETE FROM outbox WHERE chat_id < 0 AND status = 'pending'"))
+    await operator.send("/help", chat=group)
+    return operator, group, await operator.wait_for("/receipts", chat=group, timeout_s=chat.WAIT_S)
+
+
+async def test_the_operator_exports_a_periods_roubles_and_their_sums_are_the_ledgers(
+    mall: Market,
+    sold: Sold,
+    room: tuple[Person, Group, Seen],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forma, now, (operator, group, _) = mall.forma, mall.forma.app.clock.now, room
+    await registered(mall, sold.plain)
+    await rouble_payments.record(
+        forma.app, await rouble_payments.shop_of(forma.app).payment(await forma.scalar(CHARGE, id=sold.plain.id))
+    )
+    async with forma.app.db.transaction() as tx:
+        await tx.execute(sa.text("UPDATE plans SET titles = titles || :evil WHERE id = 'pack'"), {"evil": EVIL})
+    day = f"{now():%Y-%m-%d}"
+    await operator.send(f"/export {day} {day}", chat=group)
+    sent = await operator.wait_for(lambda seen: "roubles" in str(seen.raw.get("document")), chat=group, timeout_s=60)
+    assert "Строк: 9. Получено 1317,45 ₽, возвращено 398 ₽. С книгами сходится." in sent.raw["caption"].replace(
+        "\u00a0", " "
+    )
+    url = f"{forma.tg.base_url}/_control/files/{sent.raw['document']['file_id']}"
+    async with aiohttp.ClientSession() as session, session.get(url) as file:
+        table = (await file.read()).decode("utf-8-sig")
+    capsys.readouterr()
+    await print_roubles(forma.settings, day, day)
+    assert capsys.readouterr().out == table
+    *rows, total = csv.DictReader(io.StringIO(table))
+    one = {(row["person_id"], row["kind"]): row for row in rows}
+    assert sorted(kind for _, kind in one) == ["chargeback", *["payment"] * 7, "refund"]
+    names = ("paid_roubles", "refunded_roubles", "vat_code", "vat_rate", "receipt", "payment_status", "title")
+    assert [one[str(sold.plain.id), "payment"][name] for name in names] == [
+        "199.00", "", "1", "none", "succeeded", "succeeded", "'=HYPERLINK(A1)"
+    ]  # fmt: skip
+    assert [one[str(sold.back.id), "refund"][name] for name in ("yookassa_id", *names[:-1])] == [
+        sold.refund_id, "", "199.00", "1", "none", "pending", "refunded"
+    ]  # fmt: skip
+    assert [one[str(sold.taken.id), "chargeback"][name] for name in names[:2]] == ["", "199.00"]
+    assert [one[str(sold.odd.id), "payment"][name] for name in ("yookassa_id", "paid_roubles")] == [
+        sold.charge,
+        "123.45",
+    ]
+    for side, name in ((1, "paid_roubles"), (-1, "refunded_roubles")):
+        kopecks = sum(int(row[name].replace(".", "")) for row in rows if row[name])
+        assert int(total[name].replace(".", "")) == kopecks == side * await forma.scalar(BOOKED, side=side)
+    # Sums that are not the ledger's are told, and what would be cut is refused.
+    since, until = star_export.period(day, day)
+    with contextlib.suppress(ZeroDivisionError):
+        async with forma.app.db.transaction() as tx:
+            await tx.execute(
+                sa.text("UPDATE payments SET amount = amount + 7 WHERE payer_id = :id"), {"id": sold.plain.id}
+            )
+            assert (await rouble_export.table(tx, since=since, until=until)).astray == 7
+            raise ZeroDivisionError
+    monkeypatch.setattr(rouble_export, "ROWS_MAX", 8)
+    for first in (day, "2025-01-01"):
+        with pytest.raises(Misconfigured, match="at most 366 days and 8 rows"):
+            await print_roubles(forma.settings, first, day)
+    async with forma.app.db.transaction() as tx:
+        await tx.execute(sa.text("UPDATE plans SET titles = titles || :good WHERE id = 'pack'"), {"good": GOOD})
+
+
+async def test_the_operator_makes_by_hand_what_is_missing(
+    mall: Market, sold: Sold, room: tuple[Person, Group, Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rouble_receipts, "TOLD_MAX", 1)
+    (operator, group, seen), people = room, sold.others
     await at_once(*(registered(mall, one, status="canceled") for one in people))
     await mall.sweep()
     assert sorted([await alerts_of(mall, one) for one in people]) == ["", "", "missing payment"]
     assert await mall.forma.scalar(MORE) == "2"
-    alert = await operator.wait_for("Нет чека: оплата 199", chat=group, timeout_s=chat.WAIT_S, since=0)
-    assert "Сделайте чек в кабинете ЮKassa" in alert.text
-    [button] = alert.buttons
-    await at_once(*(operator.press(alert, data=button["callback_data"]) for _ in range(2)))
-    await mall.forma.quiet_until(f"SELECT ({MARKED}) = 1")
     # What follows is read from the outbox: a group gets 20 messages a minute.
+    alert = notices.message(GROUP, words("ru"), await mall.forma.scalar(ALERT), None, mall.forma.app.plans)
+    assert alert.text.startswith("⚠️ Нет чека: оплата 199")
+    assert "Сделайте чек в кабинете ЮKassa" in alert.text
+    [[button]] = alert.reply_markup.inline_keyboard
+    await at_once(*(operator.press(seen, data=button.callback_data) for _ in range(2)))
+    await mall.forma.quiet_until(f"SELECT ({MARKED}) = 1")
     await operator.send("/receipts", chat=group)
     await mall.forma.quiet_until(f"SELECT EXISTS ({LISTED})")
     listed = [row[0]["callback_data"] for row in await mall.forma.scalar(LISTED)]
     assert len(listed) == 2
     for data in (*listed, "receipt-made:", "receipt-made:" + "9" * 30, "receipt-made:-1:list"):
-        await operator.press(alert, data=data)
+        await operator.press(seen, data=data)
     await mall.forma.quiet_until(f"SELECT ({MARKED}) = 3")
     assert {await receipts_of(mall, one) for one in people} == {"by_hand"}
     assert "199 ₽ · оплачено · чек выдан" in await chat.card(people[0], "Ваши оплаты", "/payments")
@@ -182,7 +312,8 @@ async def test_a_receipt_is_issued_late_fails_or_never_comes_and_touches_nothing
     assert await alerts_of(mall, back) == "missing refund"
     capsys.readouterr()
     await doctor(mall.forma.settings)
-    assert "receipts that YooKassa did not register: 6" in capsys.readouterr().out
+    unsettled = await mall.forma.scalar("SELECT count(*) FROM rouble_receipts WHERE status IN ('pending', 'canceled')")
+    assert f"receipts that YooKassa did not register: {unsettled}" in capsys.readouterr().out
     # It came after all, which YooKassa's lists bring to light: nobody is to make a second one.
     await registered(mall, late)
     await reconcile_roubles.run(mall.forma.app, cause="schedule")
