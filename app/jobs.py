@@ -8,7 +8,16 @@ from typing import Any
 import structlog
 from arq.cron import CronJob, cron
 
-from app import card_renewals, housekeeping, reconcile_roubles, rouble_payments, rouble_refunds, turn_sweep, watch
+from app import (
+    card_renewals,
+    housekeeping,
+    reconcile_roubles,
+    rouble_payments,
+    rouble_receipts,
+    rouble_refunds,
+    turn_sweep,
+    watch,
+)
 from app import reconcile_stars as stars
 from app.context import App
 from app.turn_accept import queue
@@ -39,10 +48,11 @@ async def follow_yookassa(ctx: dict[str, Any]) -> None:
 
 
 async def roubles(ctx: dict[str, Any]) -> None:
-    """Payments and refunds in roubles whose outcome is open, and cards that are to be charged."""
+    """Payments, refunds and receipts in roubles whose outcome is open, and cards that are to be charged."""
     await rouble_payments.sweep(ctx["app"])
     await card_renewals.sweep(ctx["app"])
     await rouble_refunds.sweep(ctx["app"])
+    await rouble_receipts.sweep(ctx["app"])
 
 
 async def send_refunds(ctx: dict[str, Any]) -> None:

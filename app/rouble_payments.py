@@ -14,7 +14,7 @@ from app import card_notices, persons, purchase, rouble_refunds
 from app.alerts import alert
 from app.context import App
 from app.notices import tell
-from billing import rouble_following, rouble_payments
+from billing import rouble_following, rouble_payments, rouble_receipts
 from billing.payments import YOOKASSA
 from billing.rouble_following import Followed
 from billing.rouble_payments import ORDER_KEY, PAYMENT_KEY, RoublePayment
@@ -103,6 +103,8 @@ async def record(app: App, found: objects.Payment, *, item: inbox.Item | None = 
         if followed is not None and (followed.changed or followed.credit):
             log.info("payment_followed", payment=followed.payment_id, status=followed.status, reason=followed.reason)
             await _tell(app, tx, followed)
+        if followed is not None:
+            await rouble_receipts.note_payment(tx, followed.payment_id, found, now=now)
         if item is not None:
             await inbox.mark_handled(tx, item.id, now=now)
     return followed

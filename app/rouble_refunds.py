@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts import alert
 from app.context import App
 from app.notices import tell
-from billing import rouble_refunds
+from billing import rouble_receipts, rouble_refunds
 from billing.refunds import Refund
 from billing.rouble_payments import KEY_LIFE
 from billing.rouble_refunds import OVERTAKEN, REFUND_KEY, Followed, RoubleRefund
@@ -80,6 +80,9 @@ async def record(app: App, found: objects.Refund, *, item: inbox.Item | None = N
                 # Its person hears of the money that does go back.
                 await _alert_failed(app, tx, followed.gave_way, OVERTAKEN, now)
             await _tell(app, tx, refund, followed.reason, now, made_there=followed.made_there)
+        if followed is not None:
+            refund = followed.refund
+            await rouble_receipts.note_refund(tx, refund.payment_id, refund.id, found, now=now)
         if item is not None:
             await inbox.mark_handled(tx, item.id, now=now)
     return followed

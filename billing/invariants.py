@@ -12,7 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import card_checks, checks, desk_checks, growth_checks
+from billing import card_checks, checks, desk_checks, growth_checks, receipt_checks
 from billing.checks import Check
 
 # Culprits are counted up to this; one is enough to act on.
@@ -34,6 +34,7 @@ CHECKS: Final = (
     *checks.CHECKS,
     *desk_checks.CHECKS,
     *card_checks.CHECKS,
+    *receipt_checks.CHECKS,
     *(Check(*one) for one in growth_checks.CHECKS),
 )
 

@@ -18,8 +18,8 @@ COLUMNS: Final = (
 )  # fmt: skip
 # A sheet of a million rows is what table programs take.
 ROWS_MAX: Final = 1_000_000
-# Table programs take a cell that begins so for a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# Table programs take a cell that begins so for a formula; some, one that begins with the wide form of it.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class NoPeriod(Rejected):
@@ -63,9 +63,13 @@ async def table(connection: AsyncConnection, *, since: datetime, until: datetime
         amounts = (*divmod(nano, NANO), *divmod(share, NANO))
         moment = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         line = (moment, transaction_id, direction, kind, person_id, *amounts, order_id, payment_id, product)
-        writer.writerow(_cells(line))
+        writer.writerow(cells(line))
     return written.getvalue(), len(rows)
 
 
-def _cells(values: Iterable[object]) -> list[object]:
-    return [f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value for value in values]
+def cells(values: Iterable[object]) -> list[object]:
+    """Return the values of a row with texts that would be formulas made plain by an apostrophe."""
+    return [
+        f"'{value}" if isinstance(value, str) and value.lstrip(" \u00a0").startswith(_FORMULA) else value
+        for value in values
+    ]

@@ -42,6 +42,7 @@ def admin_commands(say: Words) -> list[BotCommand]:
         "refund": say.say("command-refund"),
         "quarantine": say.say("command-quarantine"),
         "cases": say.say("command-cases"),
+        "receipts": say.say("command-receipts"),
         "queue": say.say("command-queue"),
         "health": say.say("command-health"),
         "reconcile": say.say("command-reconcile"),

@@ -12,7 +12,7 @@ from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from billing.catalog import Catalog
-from bot import card_view, gift_view, keyboards, links
+from bot import card_view, gift_view, keyboards, links, receipt_cards
 from kit.errors import InsufficientTokens
 from kit.words import Words
 
@@ -165,4 +165,5 @@ _BUTTONS: dict[str, Buttons] = {
     "case-answer": _to_case,
     "admin-case": of_case,
     "admin-case-more": of_case,
+    "admin-alert-receipt-missing": receipt_cards.of_alert,
 }

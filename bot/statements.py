@@ -11,7 +11,8 @@ from billing.cases import TEXT_UNITS_MAX, Case
 from billing.history import Purchase
 from billing.quarantine import CREDITABLE
 from billing.refund_policy import CASES, Rule
-from bot import keyboards
+from billing.rouble_receipts import State
+from bot import keyboards, receipt_cards
 from kit.words import Words
 
 PAGE = 5
@@ -31,11 +32,20 @@ def _state(purchase: Purchase) -> dict[str, Any]:
     return {"state": purchase.state, "returned": purchase.returned}
 
 
-def history(say: Words, shown: list[Purchase], page: int, *, more: bool) -> tuple[str, InlineKeyboardMarkup]:
-    """Return a page of /payments: a line a payment, a button for each that can go back, and the way to other pages."""
+def history(
+    say: Words, shown: list[Purchase], page: int, *, more: bool, receipts: dict[int, tuple[State, bool]]
+) -> tuple[str, InlineKeyboardMarkup]:
+    """Return a page of /payments: a line a payment, a button for each that can go back, and the way to other pages.
+
+    `receipts`: how that of a payment stands, by its number (billing.rouble_receipts).
+    """
     if not shown:
         return say.say("payments-none"), keyboards.rows()
-    lines = [say.say("payments-line", at=one.at, what=title(say, one), **_state(one), **_sum(one)) for one in shown]
+    lines = [
+        say.say("payments-line", at=one.at, what=title(say, one), **_state(one), **_sum(one))
+        + receipt_cards.seen(say, receipts.get(one.id))
+        for one in shown
+    ]
     buttons = [
         [keyboards.press(say.say("button-refund", what=title(say, one)), "refund", one.id)]
         for one in shown

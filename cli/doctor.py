@@ -17,12 +17,13 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from app import books
-from billing import catalog
+from billing import catalog, rouble_receipts
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
 from inference import models
 from kit import migrate, redis, stamp
 from kit.addresses import lies_within, networks
+from kit.clock import Clock
 from kit.db import Database
 from kit.errors import FormaError, Misconfigured
 from kit.settings import YOOKASSA_API_URL, YOOKASSA_NETWORKS, Settings
@@ -159,6 +160,11 @@ async def _database(settings: Settings) -> list[Finding]:
         async with db.read() as connection:
             await stamp.check(connection, kind=stamp.kind_of(settings.bot_id))
             broken = await books.violations(connection)
+            now = Clock(await stamp.clock_offset(connection)).now()
+            receipts = await rouble_receipts.count_missing(connection, now=now)
+        if receipts:
+            remedy = "/receipts in the admin group lists them; make them in YooKassa's merchant profile"
+            found.append(Finding("note", f"receipts that YooKassa did not register: {receipts}", remedy))
         return found + [
             Finding("bad", f"invariant {one.number}: {one.name} ({one.count})", "see docs/operator.md")
             for one in broken

@@ -19,9 +19,10 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, about) in _COMMANDS.items():
         commands.add_parser(name, help=about)
-    days = commands.add_parser("export-stars", help="print the Stars of a period as CSV, by days in UTC")
-    days.add_argument("first", metavar="FROM", help="the first day, such as 2026-10-01")
-    days.add_argument("last", metavar="TO", help="the last day, within the period")
+    for name, (_, about) in _EXPORTS.items():
+        days = commands.add_parser(name, help=about)
+        days.add_argument("first", metavar="FROM", help="the first day, such as 2026-10-01")
+        days.add_argument("last", metavar="TO", help="the last day, within the period")
     sandbox = commands.add_parser("sandbox", help="run one simulated server: telegram, model or shop", add_help=False)
     sandbox.add_argument("rest", nargs=argparse.REMAINDER)
     arguments = parser.parse_args(argv)
@@ -32,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
         from kit.observability import configure_logs
 
         configure_logs(process=arguments.command, level=chosen.log_level, format=chosen.log_format)
-        if arguments.command == "export-stars":
-            code = _run(_export_stars(chosen, arguments.first, arguments.last))
+        if arguments.command in _EXPORTS:
+            code = _run(_EXPORTS[arguments.command][0](chosen, arguments.first, arguments.last))
         else:
             code = _run(_COMMANDS[arguments.command][0](chosen))
     except Misconfigured as error:
@@ -116,6 +117,12 @@ async def _export_stars(chosen: Settings, first: str, last: str) -> None:
     await print_stars(chosen, first, last)
 
 
+async def _export_roubles(chosen: Settings, first: str, last: str) -> None:
+    from cli.rouble_export import print_roubles
+
+    await print_roubles(chosen, first, last)
+
+
 _COMMANDS: dict[str, tuple[Callable[[Settings], Coroutine[Any, Any, int | None]], str]] = {
     "up": (_up, "run everything in this terminal"),
     "bot": (_process("bot"), "fetch updates, handle them, deliver answers"),
@@ -123,4 +130,8 @@ _COMMANDS: dict[str, tuple[Callable[[Settings], Coroutine[Any, Any, int | None]]
     "web": (_process("web"), "serve webhooks, /health and /metrics"),
     "migrate": (_migrate, "bring the database up to date"),
     "doctor": (_doctor, "check a set-up and say what to do about each finding"),
+}
+_EXPORTS: dict[str, tuple[Callable[[Settings, str, str], Coroutine[Any, Any, None]], str]] = {
+    "export-stars": (_export_stars, "print the Stars of a period as CSV, by days in UTC"),
+    "export-roubles": (_export_roubles, "print the roubles of a period as CSV, by days in UTC"),
 }

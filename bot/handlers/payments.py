@@ -7,7 +7,7 @@ from aiogram.methods import EditMessageText
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from app import cases, refunding, rouble_refunds
-from billing import history
+from billing import history, rouble_receipts
 from billing.payments import YOOKASSA
 from billing.refund_policy import CASES
 from bot import keyboards, statements
@@ -41,7 +41,9 @@ async def _page(ctx: Context, page: int) -> tuple[str, InlineKeyboardMarkup]:
         found = await history.of_person(
             connection, person_id=ctx.person.id, limit=statements.PAGE + 1, offset=page * statements.PAGE
         )
-    return statements.history(ctx.words, found[: statements.PAGE], page, more=len(found) > statements.PAGE)
+        receipts = await rouble_receipts.of_payments(connection, [one.id for one in found])
+    more = len(found) > statements.PAGE
+    return statements.history(ctx.words, found[: statements.PAGE], page, more=more, receipts=receipts)
 
 
 async def show(message: Message, ctx: Context) -> None:

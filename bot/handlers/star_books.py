@@ -1,4 +1,4 @@
-"""The operator's commands about the books of Stars: /reconcile, /export, /chargeback. The admin router guards them."""
+"""The operator's commands about the books: /reconcile, /export, /chargeback. The admin router guards them."""
 
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from bot import keyboards, rouble_cards, star_cards
 from bot.budget import Lane
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context
+from bot.handlers import rouble_books
 from bot.refusals import Refused
 from kit import audit, outbox
 from kit.errors import Unavailable
@@ -66,7 +67,7 @@ async def _roubles(ctx: Context) -> reconcile_roubles.Summary | None:
 
 
 async def export(message: Message, command: CommandObject, ctx: Context) -> None:
-    """Send a period's table as a file. It goes out before it is noted, so a kill may send it twice."""
+    """Send a period's tables as files. They go out before it is noted, so a kill may send them twice."""
     days = (command.args or "").split()
     if len(days) != 2:
         ctx.reply(_say(ctx).say("admin-export-usage"))
@@ -82,6 +83,7 @@ async def export(message: Message, command: CommandObject, ctx: Context) -> None
     caption = _say(ctx).say("admin-export-caption", rows=rows)
     call = SendDocument(chat_id=ctx.chat_id, document=file, caption=caption)
     await ctx.room.sender.send(call, lane=Lane.NOTICE, chat_id=ctx.chat_id, is_group=True)
+    await rouble_books.export(ctx, since=since, until=until, name=f"roubles-{days[0]}-{days[1]}.csv")
 
 
 async def chargeback(message: Message, command: CommandObject, ctx: Context) -> None:

@@ -9,10 +9,11 @@ admin-help =
     /refund — give money back
     /quarantine — payments that do not match their order
     /cases — cases about payments
+    /receipts — missing receipts
     /queue — the queue
     /health — state
     /reconcile — compare Stars with Telegram
-    /export — a period's Stars as a table
+    /export — a period's Stars and roubles as tables
     /chargeback — book a chargeback
 admin-not-member = Commands are carried out for members of this group only.
 # $chat_id - the group's number, negative and without spaces
@@ -173,7 +174,13 @@ admin-reconcile-roubles-unread = Roubles are not reconciled: YooKassa did not an
 
 admin-export-usage = Which days? The first and the last, in UTC: /export 2026-10-01 2026-12-31
 admin-export-caption = Rows: { $rows }
+# $books - do the sums agree with the ledger (agree, differ), $astray - by how many kopecks they differ
+admin-export-roubles-caption = Roubles. Rows: { $rows }. Received { ROUBLES($paid) }, returned { ROUBLES($refunded) }. { $books ->
+    [differ] ⚠️ The books differ by { ROUBLES($astray) }: /health
+   *[agree] The books agree.
+}
 error-no-period = Two days are needed, such as 2026-10-01 2026-12-31.
+error-period-too-long = The period is too long: a table has at most { $days } days and { $rows } rows. Take a shorter one.
 
 ## /chargeback
 
@@ -265,4 +272,16 @@ admin-alert-refund-failed-roubles = ⚠️ YooKassa did not refund { ROUBLES($ko
     [overtaken] the money was refunded in its merchant profile instead
    *[other] { $reason }
 } · payment #{ $payment_id } · { $id }. The person has the tokens again. To repeat it: /refund { $payment_id }
+# A receipt that is missing: $kind - of a payment or a refund, $charge - its id at YooKassa, $status - YooKassa's word
+admin-receipt-of = { $kind ->
+    [refund] refund of
+   *[payment] payment of
+} { ROUBLES($kopecks) } · payment #{ $payment_id }
+admin-receipt-mark = { admin-receipt-of } · { $charge } · { $status ->
+    [canceled] YooKassa did not register it
+   *[pending] YooKassa has not registered it for over a day
+}
+admin-alert-receipt-missing = ⚠️ A receipt is missing: { admin-receipt-mark }. Money and tokens are where they should be. Make it in YooKassa's merchant profile and press the button.
+admin-alert-receipts-missing-more = ⚠️ More receipts are missing: { $count }. All of them: /receipts
+admin-alert-receipt-came = ✅ YooKassa has issued a receipt after all: { admin-receipt-of }. If you have made one yourself, cancel the one too many.
 admin-alert-refund-overdue-roubles = ⚠️ A refund of { ROUBLES($kopecks) } is not over yet: payment #{ $payment_id } · { $id }. YooKassa is asked every minute.

@@ -80,6 +80,17 @@ error-not-in-quarantine = This payment awaits no decision: it is not in quaranti
 error-only-refundable = For this reason the payment can only be refunded: /refund
 error-product-unknown = It is not clear what to credit. Name the person and a product of plans.toml: /quarantine 17 credit 12345 pack
 
+## /receipts
+
+admin-receipts = Missing receipts:
+admin-receipts-none = Every receipt is issued or on its way.
+# $at - since when it is awaited
+admin-receipts-line = • { DATE($at) } · { admin-receipt-mark }
+admin-receipts-more = And more: { $count }
+admin-receipts-usage = A receipt is made in YooKassa's merchant profile, by the id of the payment or refund. Press the button when it is done.
+button-receipt-made = Receipt #{ $payment_id } made
+admin-receipt-made = Noted: the receipt of payment #{ $payment_id } was made by hand. Noted by { $by }
+
 ## Cases
 
 # $what - what was paid for (none - no payment, unknown - no order), $due_at - the promised answer, $status - whether the person waits, $text - the person's words

@@ -71,13 +71,14 @@ command-payments-admin = A person's payments
 command-refund = Give money back, in two steps
 command-quarantine = Payments that do not match their order
 command-cases = Cases about payments
+command-receipts = Missing receipts
 command-stats = Summary of a day and of 30 days
 command-user = Card by id, @name or error code
 command-grant = Grant tokens
 command-queue = Who waits and who is being answered
 command-health = Whether every part works
 command-reconcile = Compare Stars with Telegram
-command-export = A period's Stars as a table
+command-export = A period's Stars and roubles as tables
 command-chargeback = Book a chargeback
 
 ## The bot: description of the empty chat (up to 512 characters) and line of the profile (up to 120)

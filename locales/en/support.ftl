@@ -25,6 +25,17 @@ payment-other = Payment without an order
 payments = Your payments
 payments-none = No payments yet. What there is: /plans
 payments-line = { DATE($at) } · { $what } · { payment-sum } · { payment-state }
+# YooKassa's receipt beside a payment; late - YooKassa did not register it, the operator will make one
+receipt = { $state ->
+    [issued] receipt issued
+    [late] receipt delayed
+   *[pending] receipt on its way
+}
+receipt-of-refund = { $state ->
+    [issued] refund receipt issued
+    [late] refund receipt delayed
+   *[pending] refund receipt on its way
+}
 button-refund = Get a refund · { $what }
 button-payments-newer = ← Newer
 button-payments-older = Earlier →

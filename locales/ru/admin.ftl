@@ -9,10 +9,11 @@ admin-help =
     /refund — вернуть деньги
     /quarantine — платежи, которые не сошлись с заказом
     /cases — обращения об оплате
+    /receipts — чеки, которых нет
     /queue — очередь
     /health — состояние
     /reconcile — сверить звёзды с Telegram
-    /export — звёзды за период таблицей
+    /export — звёзды и рубли за период таблицей
     /chargeback — отметить отозванную оплату
 admin-not-member = Команды выполняются только для участников этой группы.
 # $chat_id - номер группы, отрицательное число, без пробелов
@@ -173,7 +174,13 @@ admin-reconcile-roubles-unread = Рубли не сверены: ЮKassa не о
 
 admin-export-usage = За какие дни? Первый и последний, по UTC: /export 2026-10-01 2026-12-31
 admin-export-caption = Строк: { $rows }
+# $books - сходятся ли суммы с книгами (agree, differ), $astray - на сколько копеек не сходятся
+admin-export-roubles-caption = Рубли. Строк: { $rows }. Получено { ROUBLES($paid) }, возвращено { ROUBLES($refunded) }. { $books ->
+    [differ] ⚠️ С книгами не сходится на { ROUBLES($astray) }: /health
+   *[agree] С книгами сходится.
+}
 error-no-period = Нужны два дня, например 2026-10-01 2026-12-31.
+error-period-too-long = Слишком большой период: в таблице не больше { $days } дней и { $rows } строк. Возьмите период короче.
 
 ## /chargeback
 
@@ -265,4 +272,16 @@ admin-alert-refund-failed-roubles = ⚠️ ЮKassa не вернула { ROUBLES
     [overtaken] вместо этого деньги вернули в её кабинете
    *[other] { $reason }
 } · платёж #{ $payment_id } · { $id }. Токены снова у человека. Повторить: /refund { $payment_id }
+# Чек, которого нет: $kind - оплаты или возврата, $charge - номер у ЮKassa, $status - что сказала ЮKassa
+admin-receipt-of = { $kind ->
+    [refund] возврат
+   *[payment] оплата
+} { ROUBLES($kopecks) } · платёж #{ $payment_id }
+admin-receipt-mark = { admin-receipt-of } · { $charge } · { $status ->
+    [canceled] ЮKassa его не зарегистрировала
+   *[pending] ЮKassa молчит о нём больше суток
+}
+admin-alert-receipt-missing = ⚠️ Нет чека: { admin-receipt-mark }. Деньги и токены на месте. Сделайте чек в кабинете ЮKassa и нажмите кнопку.
+admin-alert-receipts-missing-more = ⚠️ Нет и других чеков: { $count }. Все они: /receipts
+admin-alert-receipt-came = ✅ ЮKassa всё же выдала чек: { admin-receipt-of }. Если вы уже сделали его сами, отмените лишний.
 admin-alert-refund-overdue-roubles = ⚠️ Возврат { ROUBLES($kopecks) } ещё не завершён: платёж #{ $payment_id } · { $id }. Спрашиваем ЮKassa каждую минуту.

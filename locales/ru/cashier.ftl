@@ -80,6 +80,17 @@ error-not-in-quarantine = Этот платёж не ждёт решения: е
 error-only-refundable = По этой причине платёж можно только вернуть: /refund
 error-product-unknown = Непонятно, что зачислить. Назовите человека и товар из plans.toml: /quarantine 17 credit 12345 pack
 
+## /receipts
+
+admin-receipts = Чеки, которых нет:
+admin-receipts-none = Все чеки выданы или ещё оформляются.
+# $at - с какого времени ждём
+admin-receipts-line = • { DATE($at) } · { admin-receipt-mark }
+admin-receipts-more = И ещё: { $count }
+admin-receipts-usage = Чек делают в кабинете ЮKassa, по номеру платежа или возврата. Когда он готов, нажмите кнопку.
+button-receipt-made = Чек #{ $payment_id } сделан
+admin-receipt-made = Отмечено: чек платежа #{ $payment_id } сделан вручную. Отметил { $by }
+
 ## Обращения
 
 # $what - за что платили (none - без оплаты, unknown - заказа нет), $due_at - когда обещан ответ, $status - ждёт ли человек, $text - слова человека

@@ -71,13 +71,14 @@ command-payments-admin = Оплаты человека
 command-refund = Вернуть деньги, в два шага
 command-quarantine = Платежи, которые не сошлись с заказом
 command-cases = Обращения об оплате
+command-receipts = Чеки, которых нет
 command-stats = Сводка за сутки и за 30 дней
 command-user = Карточка: номер, @имя или код ошибки
 command-grant = Начислить токены
 command-queue = Кто ждёт и кому отвечаем
 command-health = Все ли части работают
 command-reconcile = Сверить звёзды с Telegram
-command-export = Звёзды за период таблицей
+command-export = Звёзды и рубли за период таблицей
 command-chargeback = Отметить отозванную оплату
 
 ## Бот: описание пустого чата (до 512 знаков) и строка профиля (до 120)

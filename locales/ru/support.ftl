@@ -25,6 +25,17 @@ payment-other = Оплата без заказа
 payments = Ваши оплаты
 payments-none = Оплат пока не было. Что есть: /plans
 payments-line = { DATE($at) } · { $what } · { payment-sum } · { payment-state }
+# Чек из ЮKassa рядом с оплатой; late - ЮKassa его не зарегистрировала, сделает оператор
+receipt = { $state ->
+    [issued] чек выдан
+    [late] чек задерживается
+   *[pending] чек оформляется
+}
+receipt-of-refund = { $state ->
+    [issued] чек возврата выдан
+    [late] чек возврата задерживается
+   *[pending] чек возврата оформляется
+}
 button-refund = Вернуть деньги · { $what }
 button-payments-newer = ← Новее
 button-payments-older = Раньше →

@@ -50,6 +50,14 @@ def register(world: World, payment: Payment, body: Json, refund: Refund | None =
     return receipt
 
 
+def answer_later(world: World, receipt: Receipt, answer: str, after_s: float) -> None:
+    """Has the cash register answer so, that much later by the shop's clock."""
+    assert receipt.status == "pending"
+    receipt.answer, receipt.due_ms = answer, world.now_ms() + int(after_s * 1000)
+    world.arm("receipt", receipt.id, receipt.due_ms)
+    world.changed()
+
+
 def resolve(world: World, receipt: Receipt) -> None:
     """The cash register's answer has come."""
     assert receipt.due_ms is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sandbox.shop import api, checkout, control, dues
+from sandbox.shop import api, checkout, control, dues, receipt_control
 from sandbox.shop.world import World
 
 SWEEP_EVERY_S = 0.25
@@ -23,6 +23,7 @@ def make_app(world: World) -> web.Application:
     app[api.WORLD] = world
     app.router.add_get("/", _root)
     control.add_routes(app)
+    receipt_control.add_routes(app)
     checkout.add_routes(app)
     api.add_routes(app)
     return app

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import ledger, promos, rouble_following, rouble_payments, star_reminders
+from billing import ledger, promos, rouble_following, rouble_payments, rouble_receipts, star_reminders
 from billing.promos import Terms
 from billing.refunds import NotRefundable
 from billing.rouble_payments import ORDER_KEY, PAYMENT_KEY, RoublePayment
@@ -213,7 +213,7 @@ async def sent(books: Books, person: int) -> RoublePayment:
     order = await books.order(person, "pack", currency="RUB")
     async with books.db.transaction() as tx:
         await ledger.lock_wallet(tx, person_id=person, now=books.now)
-        begun = await rouble_payments.begin(tx, order, build=lambda number: f"request {number}", now=books.now)
+        begun = await rouble_payments.begin(tx, order, build=lambda number: f'"request {number}"', now=books.now)
     async with books.db.transaction() as tx:
         taken = await rouble_payments.take_to_post(tx, begun.id, now=books.now)
     assert taken is not None
@@ -232,7 +232,8 @@ def succeeded(going: RoublePayment, number: str) -> objects.Payment:
 async def followed(books: Books, found: objects.Payment) -> str:
     async with books.db.transaction() as tx:
         seen = await rouble_following.follow(tx, found, shop_id=SHOP, now=books.now)
-    assert seen is not None
+        assert seen is not None
+        await rouble_receipts.note_payment(tx, seen.payment_id, found, now=books.now)
     return seen.credit.outcome if seen.credit else "known"
 
 

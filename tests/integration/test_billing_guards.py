@@ -251,6 +251,12 @@ CORRUPTIONS = {
     (17, "a case about a payment is its payer's"):
         "INSERT INTO cases (person_id, payment_id, status, created_at, updated_at)"
         " SELECT 1, max(id), 'answered', now(), now() FROM payments WHERE payer_id = {person}",
+    (18, "the receipt of a payment is followed once its money came"):
+        "INSERT INTO yookassa_payments (payment_id, request)"
+        " SELECT id, '{{\"receipt\": {{}}}}' FROM payments WHERE payer_id = {person}",
+    (18, "the receipt of a refund is followed once its money went"):
+        "INSERT INTO yookassa_refunds (refund_id, request) SELECT r.id, '{{\"receipt\": {{}}}}'"
+        " FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE p.payer_id = {person}",
 }  # fmt: skip
 
 

@@ -11,7 +11,17 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from app import refunding
-from billing import ledger, orders, quarantine, receipts, refunds, rouble_following, rouble_payments, rouble_refunds
+from billing import (
+    ledger,
+    orders,
+    quarantine,
+    receipts,
+    refunds,
+    rouble_following,
+    rouble_payments,
+    rouble_receipts,
+    rouble_refunds,
+)
 from billing.refund_parts import MoreThanLeft, WholeOnly
 from billing.refunds import NotRefundable, Refund
 from billing.yookassa import objects, requests
@@ -70,10 +80,10 @@ async def buy(
             "test": True,
         }
         for charge in (f"{begun.id:036}", f"{begun.id:035}x")[: 1 + twice]:
-            heard = await rouble_following.follow(
-                tx, objects.payment(paid | {"id": charge}), shop_id="1", now=books.now
-            )
+            theirs = objects.payment(paid | {"id": charge})
+            heard = await rouble_following.follow(tx, theirs, shop_id="1", now=books.now)
             assert heard is not None
+            await rouble_receipts.note_payment(tx, heard.payment_id, theirs, now=books.now)
     return heard.payment_id
 
 

@@ -497,6 +497,32 @@ async def test_a_receipt_is_registered_apart_from_its_payment_and_may_fail(bench
     assert (await bench.merchant.seen(f"payments/{failed['id']}"))["receipt_registration"] == "canceled"
 
 
+async def test_the_cash_register_answers_when_it_is_told_to(bench: ShopBench) -> None:
+    await bench.shop.settings(receipt_after_s=3600)
+    first, second = await paid(bench, receipt=RECEIPT), await paid(bench, receipt=RECEIPT)
+    back = await bench.merchant.refund(first["id"], "100.00")
+    known = (await bench.shop.control("GET", "receipts", None, status="pending"))["receipts"]
+    assert [one["type"] for one in known] == ["payment", "payment", "refund"]
+    for payment in (first, second):
+        await bench.shop.control("POST", f"receipts/{payment['id']}/answer", {"status": "canceled", "after_s": 60})
+    done = await bench.shop.control("POST", f"receipts/{known[1]['id']}/answer")
+    assert (done["payment_id"], done["status"]) == (second["id"], "succeeded")
+    await bench.shop.advance(60)
+    states = [(await bench.merchant.seen(f"payments/{one['id']}"))["receipt_registration"] for one in (first, second)]
+    assert states == ["canceled", "succeeded"]
+    assert (await bench.merchant.seen(f"refunds/{back['id']}"))["receipt_registration"] == "pending"
+    for status, target, body in (
+        (409, first["id"], {}),
+        (404, "nothing", {}),
+        (400, back["id"], {"status": "lost"}),
+        (400, back["id"], {"after_s": -1}),
+        (400, back["id"], {"after_s": True}),
+    ):
+        with pytest.raises(ShopControlError) as refused:
+            await bench.shop.control("POST", f"receipts/{target}/answer", body)
+        assert refused.value.status == status
+
+
 async def test_the_page_of_the_sandbox_names_every_path_card_and_fault_of_the_shop() -> None:
     page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8").partition("\n# Shop\n")[2]
     for card in CARDS.values():

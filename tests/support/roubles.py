@@ -13,7 +13,7 @@ import aiohttp
 
 import sandbox.model.server
 import sandbox.telegram.server
-from app import card_renewals, rouble_payments, rouble_refunds
+from app import card_renewals, rouble_payments, rouble_receipts, rouble_refunds
 from sandbox.shop.server import Running, start
 from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 from tests.support import shop as chat
@@ -121,6 +121,7 @@ class Market:
         await rouble_payments.sweep(self.forma.app)
         await card_renewals.sweep(self.forma.app)
         await rouble_refunds.sweep(self.forma.app)
+        await rouble_receipts.sweep(self.forma.app)
 
     async def heard(self) -> None:
         """Wait until every notification was delivered and handled."""
