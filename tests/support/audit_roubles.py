@@ -55,7 +55,7 @@ class RoublesAudit(StarsAudit):
         if latest and latest[-1].status != "canceled":
             assert number == latest[-1].number or latest[-1].number < 0
             return
-        row = Row(number, order)
+        row = Row(number, order, self.now)
         self.rows.append(row)
         self.run(self.ledger.again(lambda: sent(number)))
         row.status = "unknown" if lost else "sent"

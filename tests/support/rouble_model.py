@@ -14,6 +14,7 @@ class Row:
 
     number: int
     order: Order
+    at: datetime
     status: str = "intent"
     shop_id: str | None = None
 
@@ -37,18 +38,19 @@ def follow(books: Books, rows: list[Row], bill: Bill, status: str, now: datetime
     if row.shop_id not in (None, bill.id) or (row.status == "canceled" and not row.shop_id):
         if status != "succeeded":
             return ""
-        rows.append(Row(-len(rows), row.order, "succeeded", bill.id))
-        return _credit(books, bill, row.order, now)
+        rows.append(Row(-len(rows), row.order, now, "succeeded", bill.id))
+        return _credit(books, bill, rows[-1], now)
     if row.status not in OPEN:
         return ""
     row.status, row.shop_id = status, bill.id
-    return _credit(books, bill, row.order, now) if status == "succeeded" else ""
+    return _credit(books, bill, row, now) if status == "succeeded" else ""
 
 
-def _credit(books: Books, bill: Bill, order: Order, now: datetime) -> str:
+def _credit(books: Books, bill: Bill, row: Row, now: datetime) -> str:
+    order = row.order
     charge = Charge(bill.id, order.payload, order.person, bill.kopecks, currency="RUB")
     reason = "wrong_recipient" if bill.account else "wrong_price" if bill.kopecks != order.amount else ""
-    books.payments[bill.id] = Payment(charge, order, reason)
+    books.payments[bill.id] = Payment(charge, order, row.at, reason)
     if not reason:
         books.one_off(bill.id, order, now)
     return reason or "credited"
