@@ -65,11 +65,11 @@ async def one_off(tx: AsyncConnection, paid: Paid, order: Order, *, now: datetim
     """Credit what was bought once: a pack, time that does not renew, or a gift of either."""
     await orders.mark_paid(tx, order, now=now)
     if order.gift:
-        await _book(tx, paid, now)
+        await _book(tx, paid, order, now)
         gift = await gifts.create(tx, giver_id=order.person_id, payment_id=paid.payment_id, now=now)
         return replace(_credited(paid, order, None), gift=gift)
     if order.kind == "once":
-        await _book(tx, paid, now)
+        await _book(tx, paid, order, now)
         begun = await once.begin(
             tx,
             person_id=order.person_id,
@@ -135,8 +135,8 @@ async def quarantine(
     )
 
 
-async def _book(tx: AsyncConnection, paid: Paid, now: datetime) -> None:
-    """Book the money of what brings its tokens later, or to somebody else."""
+async def _book(tx: AsyncConnection, paid: Paid, order: Order, now: datetime) -> None:
+    """Book the money of what brings its tokens later, or to somebody else; a percentage off it is used up."""
     await ledger.post(
         tx,
         kind="purchase",
@@ -144,6 +144,9 @@ async def _book(tx: AsyncConnection, paid: Paid, now: datetime) -> None:
         ref_id=str(paid.payment_id),
         entries=[(ledger.CASH[paid.currency], paid.amount), (ledger.EARNED[paid.currency], -paid.amount)],
         now=now,
+    )
+    await discounts.spend(
+        tx, order_id=order.id, person_id=order.person_id, payment_id=paid.payment_id, until=None, now=now
     )
 
 

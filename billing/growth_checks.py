@@ -64,6 +64,17 @@ CHECKS: Final = (
         """,
     ),
     (
+        15,
+        "a percentage that made a paid order cheaper is used up",
+        """
+        SELECT 'order ' || o.id, 'redemption ' || p.id || ' is held'
+        FROM promo_redemptions p
+        JOIN promo_orders r ON r.redemption_id = p.id
+        JOIN orders o ON o.id = r.order_id
+        WHERE p.status = 'held' AND o.status = 'paid' AND {person}
+        """,
+    ),
+    (
         16,
         "an invitation is rewarded once, and only for money that its friend paid",
         """

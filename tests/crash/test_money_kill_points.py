@@ -20,8 +20,9 @@ from cli import compose
 from kit import settings
 from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 from tests.crash.questions import QUICK_LEASE_S, STEADY
-from tests.support import auditor, figures
+from tests.support import auditor, figures, shop
 from tests.support import money_flows as flows
+from tests.support import rouble_flows as roubles
 from tests.support.kill_points import KILL_DIR_ENV, kill_file, killed_file
 from tests.support.money_flows import Flow, Scene
 from tests.support.roubles import Browser, free_port
@@ -34,23 +35,31 @@ POINTS_MAX = 200
 SAMPLE = 1
 ALL_TIMEOUT_S = 3_600
 ADMIN_GROUP = -5000
-TAKEN = "SELECT count(*) FROM payments WHERE payer_id = :id AND status IN ('succeeded', 'refunded')"
+TAKEN = "SELECT count(*) FROM payments WHERE payer_id = :id AND status IN ('succeeded', 'refunded', 'charged_back')"
 # Lots that nobody paid for, but what is new to everybody.
 GIVEN = """
     SELECT count(*) FROM lots l JOIN accounts a ON a.id = l.account_id
     WHERE a.person_id = :id AND l.kind IN ('trial', 'promo')
 """
+# Payments whose money went back otherwise than once, or without all the tokens that they had brought.
+BACK_OTHERWISE = """
+    SELECT p.id FROM payments p LEFT JOIN refunds r ON r.payment_id = p.id AND r.status = 'succeeded'
+    WHERE p.payer_id = :id AND p.status IN ('refunded', 'charged_back')
+    GROUP BY p.id HAVING count(r.id) <> 1 OR sum(r.tokens_taken) IS DISTINCT FROM (
+        SELECT coalesce(sum(l.granted), 0) FROM lots l WHERE l.payment_id = p.id
+    )
+"""
 
 
 @pytest.fixture(scope="module")
 async def scene(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Scene]:
-    shop = await sandbox.shop.server.start()
+    server = await sandbox.shop.server.start()
     chosen = {
         "admin_chat_id": ADMIN_GROUP,
         "http_port": free_port(),
         "yookassa_shop_id": SHOP_ID_DEFAULT,
         "yookassa_secret_key": SECRET_KEY_DEFAULT,
-        "yookassa_api_url": shop.api_url,
+        "yookassa_api_url": server.api_url,
         "yookassa_networks": "127.0.0.1",
         "yookassa_in_chat": True,
     }
@@ -66,7 +75,7 @@ async def scene(database_url: str, redis_url: str, redis: Redis) -> AsyncIterato
                 environment={KILL_DIR_ENV: home},
                 **chosen,
             ) as running,
-            SandboxShop(shop.base_url) as driver,
+            SandboxShop(server.base_url) as driver,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
         ):
             servers = {"database_url": database_url, "redis_url": redis_url, "model_url": running.model.base_url}
@@ -79,7 +88,7 @@ async def scene(database_url: str, redis_url: str, redis: Redis) -> AsyncIterato
                 )
                 running.keep()
                 yield Scene(running, driver, Browser(session), sweeper, group, operator)
-    await shop.close()
+    await server.close()
 
 
 async def one_run(
@@ -87,15 +96,17 @@ async def one_run(
 ) -> str:
     """Run a flow in which the process is killed at its point `number`; returns what it was, '' if there are fewer.
 
-    `charges`: how many the person has paid by the end; `given`: how many lots they have got for nothing.
+    `process`: "bot", or "worker:send_refunds" for the points of one job. `charges`: how many the person has paid by the
+    end; `given`: how many lots they have got for nothing.
     """
     forma = scene.stack
     [person] = await forma.persons(1, "ru")
     await before(scene, person)
     await forma.settled()
     home = Path(forma.environment[KILL_DIR_ENV])
+    process, _, job = process.partition(":")
     killed_file(home, process).unlink(missing_ok=True)
-    kill_file(home, process).write_text(str(number))
+    kill_file(home, process).write_text(f"{number} {job}")
     try:
         await flow(scene, person)
         await forma.settled(timeout_s=60)
@@ -106,6 +117,10 @@ async def one_run(
     await forma.assert_sound()
     assert await forma.scalar(TAKEN, id=person.id) == charges, (number, where)
     assert await forma.scalar(GIVEN, id=person.id) == given, (number, where)
+    assert await forma.rows(BACK_OTHERWISE, id=person.id) == [], (number, where)
+    if words := roubles.TOLD.get(flow):
+        # A message that a kill cut off from its answer is sent again; nobody else doubles one.
+        assert 1 <= len(shop.said(person, words)) <= (2 if process == "bot" and where else 1), (number, where)
     apart = await auditor.of_telegram(forma.tg, forma.db) + await auditor.of_the_shop(scene.shop, forma.db)
     assert apart == [], (number, where)
     await leave(person)
@@ -139,11 +154,20 @@ MORE_FLOWS = [
     pytest.param(flows.try_for_free, flows.nothing, "bot", 0, 1, id="a trial"),
     pytest.param(flows.redeem_code, flows.code_is_made, "bot", 0, 1, id="a promo code"),
     pytest.param(flows.pay_roubles, flows.nothing, "web", 1, 0, id="roubles on the page"),
+    pytest.param(roubles.refund_own, flows.pay_roubles, "bot", 1, 0, id="roubles back by the rule"),
+    pytest.param(roubles.refund_own, flows.pay_roubles, "worker:send_refunds", 1, 0, id="roubles sent back"),
+    pytest.param(roubles.refund_by_operator, flows.pay_roubles, "bot", 1, 0, id="roubles back by the operator"),
+    pytest.param(roubles.refund_later, flows.pay_roubles, "worker:follow_yookassa", 1, 0, id="roubles back later"),
+    pytest.param(roubles.refund_in_cabinet, flows.pay_roubles, "worker:follow_yookassa", 1, 0, id="a cabinet's refund"),
+    pytest.param(roubles.reconcile, roubles.lose_words, "bot", 2, 0, id="a reconciliation of roubles"),
+    pytest.param(roubles.charge_back, flows.pay_roubles, "bot", 1, 0, id="roubles taken back by a bank"),
 ]
 # The worker's schedules come once a minute, and count among its points: too slow for `make test`.
 SLOW_FLOWS = [
     pytest.param(flows.reminded, flows.buy_plan, "worker", 1, 0, id="a reminder"),
     pytest.param(flows.pay_roubles, flows.nothing, "worker", 1, 0, id="roubles credited"),
+    # Two points: the page takes down that a notification has come.
+    pytest.param(roubles.refund_later, flows.pay_roubles, "web", 1, 0, id="a refund's notification"),
 ]
 
 

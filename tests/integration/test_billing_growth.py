@@ -12,7 +12,7 @@ from billing.promos import Redeemed, Terms
 from billing.referrals import Rule
 from kit.db import Database
 from kit.errors import Rejected
-from tests.support.books import DAY, LIMITS, MONTH, PLANS, Books
+from tests.support.books import DAY, LIMITS, MONTH, PLANS, YEAR, Books
 
 CONNECTIONS = 20
 TRIAL = f"""
@@ -197,6 +197,23 @@ async def test_a_percentage_is_frozen_with_the_order_and_used_when_it_is_paid(bo
     assert await uses(books, name) == 1
     with pytest.raises(promos.PromoUsed):
         await redeem(books, person, name)
+
+
+async def test_a_percentage_off_a_year_or_a_gift_is_used_up_as_that_off_a_pack_is(books: Books) -> None:
+    await books.open(PLANS + TRIAL + YEAR)
+    try:
+        for product, gift, full in (("year", False, 3_000), ("lite", True, 300), ("pack", True, 150)):
+            name = await code(books, f"OFF-{product}", Terms("percent", percent=20, uses_max=1))
+            person = await books.person()
+            await redeem(books, person, name)
+            order = await books.order(person, product, gift=gift)
+            assert order.amount == full * 4 // 5
+            assert (await books.pay(order)).outcome == "credited"
+            assert (await books.order(person, product, gift=gift)).amount == full
+            used = "SELECT status FROM promo_redemptions WHERE person_id = :id"
+            assert (await books.scalar(used, id=person), await uses(books, name)) == ("used", 1)
+    finally:
+        await books.open(PLANS + TRIAL)
 
 
 async def test_the_least_that_something_costs_is_one_star(books: Books) -> None:
@@ -457,6 +474,10 @@ CORRUPTIONS = {
     "a person uses a promo code once, and it brings once what it says": (
         "UPDATE access_grants SET ref_id = 'nothing' WHERE person_id = {person}"
     ),
+    "a percentage that made a paid order cheaper is used up": (
+        "UPDATE promo_redemptions SET status = 'held', payment_id = NULL"
+        " WHERE person_id = {person} AND payment_id IS NOT NULL"
+    ),
     "an invitation is rewarded once, and only for money that its friend paid": (
         "UPDATE referrals SET inviter_tokens = 101 WHERE friend_id = {person}"
     ),
@@ -475,7 +496,9 @@ async def test_what_breaks_an_invariant_is_found(books: Books, name: str) -> Non
         if await promos.find(tx, "BROKEN") is None:
             terms = Terms("days", days=2, plan_id="top")
             await promos.create(tx, code="BROKEN", terms=terms, created_by=1, now=books.now)
+            await promos.create(tx, code="LESS", terms=Terms("percent", percent=40), created_by=1, now=books.now)
     await redeem(books, person, "BROKEN")
+    await redeem(books, person, "LESS")
     await books.buy(person, "pack")
     books.now += 4 * DAY
     assert await rewarded(books) == 1

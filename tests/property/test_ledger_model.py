@@ -18,9 +18,8 @@ from hypothesis.stateful import initialize, run_state_machine_as_test
 
 from tests.support import figures
 from tests.support.audit import SOLD, Audit, CrashingDatabase
+from tests.support.audit_back import BackAudit
 from tests.support.audit_growth import GrowthAudit
-from tests.support.audit_refunds import RefundsAudit
-from tests.support.audit_roubles import RoublesAudit
 from tests.support.audit_stars import SOLD_FOR_STARS
 from tests.support.books import Books as Ledger
 
@@ -30,7 +29,7 @@ PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 HISTORIES, STEPS_MAX = 6, 25
 
 
-class Auditor(RefundsAudit, RoublesAudit, GrowthAudit):
+class Auditor(BackAudit, GrowthAudit):
     """Everything that a person can do, in any order."""
 
     @initialize(what=st.lists(st.sampled_from([*SOLD_FOR_STARS, "gift", "roubles", "trial"]), min_size=2, max_size=4))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing import allowance, balance, gifts, house_access, invariants, ledger, lots, orders
+from billing import allowance, balance, discounts, gifts, house_access, invariants, ledger, lots, orders, referrals
+from billing.referrals import Rule
 from kit.db import Database
 from kit.errors import Conflict, InsufficientTokens
 from tests.support.books import LIMITS, PLANS, START, YEAR
@@ -43,6 +44,8 @@ LEAPS = [
     timedelta(seconds=1), timedelta(minutes=4), timedelta(hours=7), timedelta(days=1), timedelta(days=3),
     timedelta(days=8), timedelta(days=29), timedelta(days=30), timedelta(days=34), timedelta(days=400),
 ]  # fmt: skip
+
+INVITED = Rule(inviter_tokens=100, friend_tokens=30, window=timedelta(hours=72), month_max=2)
 
 T = TypeVar("T")
 
@@ -97,7 +100,9 @@ class Audit(RuleBasedStateMachine):
         self.db.armed = False
         self.books = Ledger(self.db, START)
         self.ledger = Persistent(self.books)
-        self.persons = [self.run(self.ledger.person()) for _ in range(2)]
+        self.persons = [self.run(self.ledger.person())]
+        self.books.now += timedelta(seconds=1)
+        self.persons.append(self.run(self.ledger.person()))
         self.model = Books(PRODUCTS, self.persons)
         self.orders: list[Order] = []
         self.links: dict[str, list[Charge]] = {}  # what Telegram charged by each invoice, reported or not
@@ -149,9 +154,14 @@ class Audit(RuleBasedStateMachine):
             async with self.db.transaction() as tx:
                 await ledger.lock_wallet(tx, person_id=person, now=self.now)
                 await house_access.begin_if_free(tx, grant, now=self.now)
-        for sweep in (gifts.expire_due, orders.expire_due, lots.expire_due):
+        for sweep in (gifts.expire_due, orders.expire_due, discounts.release_due, lots.expire_due):
             async with self.db.transaction() as tx:
                 await sweep(tx, now=self.now, limit=100_000)
+        async with self.db.read() as connection:
+            earned = await referrals.due(connection, INVITED, now=self.now, limit=100_000)
+        for one in earned:
+            async with self.db.transaction() as tx:
+                await referrals.reward(tx, one.friend_id, one.inviter_id, INVITED, now=self.now)
 
     # -- tokens that nobody pays for
 

@@ -1,15 +1,17 @@
-"""The auditor's fifth part: gifts taken, trials, and promo codes."""
+"""The auditor's fifth part: gifts taken, trials, promo codes, and invitations."""
 
 import itertools
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from billing import promos, trials
-from billing.promos import Terms
+from billing import promos, referrals, trials
+from billing.promos import HELD_FOR, Terms
 from kit.errors import Rejected
+from tests.support.audit import INVITED
 from tests.support.audit_stars import StarsAudit
 from tests.support.books import DAY
+from tests.support.growth_model import Invitation, Use, counted
 
 _codes = itertools.count(1)
 
@@ -20,7 +22,6 @@ class GrowthAudit(StarsAudit):
     def __init__(self) -> None:
         super().__init__()
         self.codes: dict[str, Terms] = {}
-        self.uses: list[tuple[str, int]] = []
 
     @precondition(lambda self: self.model.gifts)
     @rule(data=st.data(), who=st.integers(0, 1))
@@ -37,7 +38,7 @@ class GrowthAudit(StarsAudit):
     def start_a_trial(self, who) -> None:
         person = self.persons[who]
         had = any(one.product.kind == "trial" for one in self.model.of(person))
-        paid = any(one.charge.payer == person for one in self.model.payments.values())
+        paid = self.model.has_paid(person)
         has = any(one.alive for one in self.model.of(person))
 
         async def started() -> None:
@@ -58,15 +59,23 @@ class GrowthAudit(StarsAudit):
             return type(error).__name__
         return None
 
-    @rule(days=st.booleans(), uses=st.sampled_from([None, 1, 2]), newcomers=st.booleans(), short=st.booleans())
-    def make_a_code(self, days, uses, newcomers, short) -> None:
+    @rule(
+        what=st.sampled_from(["tokens", "days", 20, 60, 99]),
+        uses=st.sampled_from([None, 1, 2]),
+        newcomers=st.booleans(),
+        short=st.booleans(),
+    )
+    def make_a_code(self, what, uses, newcomers, short) -> None:
+        """Of tokens, of days, or of so many percent."""
         limits = {
             "uses_max": uses, "first_purchase": newcomers, "valid_until": self.now + 2 * DAY if short else None,
         }  # fmt: skip
-        if days:
+        if what == "days":
             terms = Terms("days", days=10, plan_id="top", **limits)
-        else:
+        elif what == "tokens":
             terms = Terms("tokens", tokens=900, days=5, **limits)
+        else:
+            terms = Terms("percent", percent=what, **limits)
         code = f"GIFT-{next(_codes)}"
 
         async def made() -> None:
@@ -90,8 +99,14 @@ class GrowthAudit(StarsAudit):
         assert self.run(self._refusal(used)) == expected
         if expected is not None:
             return
-        self.uses.append((code, person))
-        if terms.kind == "days":
+        self.model.uses.append(Use(code, terms, person, self.now))
+        if terms.kind == "percent":
+            for earlier in self.model.uses[:-1]:
+                if (earlier.person, earlier.status) == (person, "held"):
+                    self.model.release(earlier)
+            use, until = self.model.uses[-1], self.now + HELD_FOR
+            use.status, use.expires = "held", min(until, terms.valid_until or until)
+        elif terms.kind == "days":
             self.model.days.append((person, self.model.products["top"], terms.days))
             self.model.give_days(self.now, latest=True)
         else:
@@ -99,12 +114,29 @@ class GrowthAudit(StarsAudit):
 
     def _refusal_of_code(self, code: str, person: int) -> str | None:
         terms = self.codes[code]
-        if (code, person) in self.uses:
+        uses = counted(self.model.uses, code)
+        if any(one.person == person for one in uses):
             return "PromoUsed"
         if terms.valid_until and terms.valid_until <= self.now:
             return "PromoOver"
-        if terms.first_purchase and any(one.charge.payer == person for one in self.model.payments.values()):
+        if terms.first_purchase and self.model.has_paid(person):
             return "PromoForNewcomers"
-        if terms.uses_max is not None and sum(used == code for used, _ in self.uses) >= terms.uses_max:
+        if terms.uses_max is not None and len(uses) >= terms.uses_max:
             return "PromoOver"
         return None
+
+    @rule(inviter=st.integers(0, 1))
+    def invite(self, inviter) -> None:
+        """By the link of the one or the other: only who came later is bound, and only once."""
+        person, friend = self.persons[inviter], self.persons[1 - inviter]
+
+        async def bound() -> int | None:
+            async with self.db.transaction() as tx:
+                code = await referrals.code_of(tx, person_id=person, now=self.now)
+                return await referrals.bind(tx, friend_id=friend, code=code, now=self.now)
+
+        expected = person if inviter == 0 and not self.model.invitations else None
+        assert self.run(self.ledger.again(bound)) == expected
+        if expected:
+            brings = (INVITED.inviter_tokens, INVITED.friend_tokens, INVITED.window)
+            self.model.invitations.append(Invitation(friend, person, *brings))

@@ -34,11 +34,16 @@ class RefundsAudit(StarsAudit):
                 kept.bought, kept.taken, kept.forgiven,
             )  # fmt: skip
 
-    @precondition(lambda self: any(refund.status == "intent" for refund in self.model.refunds))
+    @property
+    def waiting(self) -> list[str]:
+        """The charges in Stars whose refunds are under way."""
+        going = [refund.charge for refund in self.model.refunds if refund.status == "intent"]
+        return [charge for charge in going if self.model.payments[charge].charge.currency == "XTR"]
+
+    @precondition(lambda self: self.waiting)
     @rule(data=st.data(), granted=st.booleans())
     def answer_refund(self, data, granted) -> None:
-        waiting = [refund.charge for refund in self.model.refunds if refund.status == "intent"]
-        charge = data.draw(st.sampled_from(waiting))
+        charge = data.draw(st.sampled_from(self.waiting))
         refund = self.run(self.ledger.request(self.run(self._payment(charge))))
         if granted:
             self.run(self.ledger.confirm(refund.id))

@@ -40,7 +40,7 @@ class RoublesAudit(StarsAudit):
             async with self.db.transaction() as tx:
                 await ledger.lock_wallet(tx, person_id=order.person, now=self.now)
                 found = await orders.by_payload(tx, order.payload)
-                payment = await rouble_payments.begin(tx, found, build=str, now=self.now)
+                payment = await rouble_payments.begin(tx, found, build=lambda _: "{}", now=self.now)
             return payment.id
 
         async def sent(number: int) -> None:
@@ -55,12 +55,12 @@ class RoublesAudit(StarsAudit):
         if latest and latest[-1].status != "canceled":
             assert number == latest[-1].number or latest[-1].number < 0
             return
-        row = Row(number, order)
+        row = Row(number, order, self.now)
         self.rows.append(row)
         self.run(self.ledger.again(lambda: sent(number)))
         row.status = "unknown" if lost else "sent"
         if answer:
-            self.bills.append(Bill(f"bill-{next(_bills)}", number, order.payload, order.amount, ""))
+            self.bills.append(Bill(f"bill-{next(_bills):031}", number, order.payload, order.amount, ""))
             self._hear(self.bills[-1], answer)
 
     @precondition(lambda self: self.asked)
@@ -72,7 +72,7 @@ class RoublesAudit(StarsAudit):
         row = data.draw(st.sampled_from(self.asked))
         kopecks = row.order.amount - (100 if wrong == "amount" else 0)
         account = "999" if wrong == "shop" else ""
-        self.bills.append(Bill(f"bill-{next(_bills)}", row.number, row.order.payload, kopecks, account))
+        self.bills.append(Bill(f"bill-{next(_bills):031}", row.number, row.order.payload, kopecks, account))
         if status:
             self._hear(self.bills[-1], status)
 

@@ -31,6 +31,7 @@ class StarsAudit(Audit):
             self.model.products[product].stars if currency == "XTR" else self.model.products[product].kopecks,
             currency, gift, replaces,
         )  # fmt: skip
+        self.model.reduce(wanted, self.now)
         renewing = self.model.renewing(person)
         refused = wanted.kind == "subscription" and renewing is not None and renewing is not replaces
         try:
@@ -40,10 +41,11 @@ class StarsAudit(Audit):
             assert refused
             return None
         assert not refused
+        assert made.amount == wanted.amount
         if made.payload not in self.model.orders:
             for other in self.model.orders.values():
                 same = (other.person, other.product, other.gift) == (person, wanted.product, gift)
-                if same and other.status == "open":
+                if other.status == "open" and (same or (wanted.use and other.use is wanted.use)):
                     other.status = "canceled"
             wanted.payload = made.payload
             self.model.orders[made.payload] = wanted

@@ -1,5 +1,7 @@
 """What the ledger should do, said plainly in Python: orders, payments, refunds, gifts; wallets and access beside them.
 
+What is given away and what brings it is in tests.support.growth_model.
+
 No SQL and no locks, one thing at a time; tests compare it with the database after every step.
 """
 
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tests.support.access_model import MONTH, Month, Period, Product, Subscription, later
+from tests.support.growth_model import Invitation, Use, counted
 from tests.support.wallet_model import Refund, Wallet
 
 RESOLVABLE = ("unknown_payload", "wrong_price", "wrong_kind")
@@ -26,6 +29,10 @@ class Order:
     gift: bool = False
     replaces: Subscription | None = None
     status: str = "open"
+    # A percentage that its person held: the price without it, and the tokens that it brings on top.
+    use: Use | None = None
+    full: int = 0
+    bonus: int = 0
 
     @property
     def kind(self) -> str:
@@ -60,10 +67,11 @@ class Charge:
 
 @dataclass
 class Payment:
-    """`order`: what it paid for, also what it was credited as once its quarantine was resolved."""
+    """`order`: what it paid for, also what it was credited as once its quarantine was resolved. `at`: when it began."""
 
     charge: Charge
     order: Order | None
+    at: datetime
     reason: str = ""
     resolved: bool = False
     status: str = "succeeded"
@@ -82,6 +90,8 @@ class Books:
         self.refunds: list[Refund] = []
         self.gifts: dict[str, Gift] = {}  # by charge
         self.days: list[tuple[int, Product, int]] = []  # given, and waiting: whose, of what, how many
+        self.uses: list[Use] = []
+        self.invitations: list[Invitation] = []
 
     def copy(self) -> "Books":
         return deepcopy(self)
@@ -145,7 +155,7 @@ class Books:
         if reason is None and charge.recurring:
             reason = self._extend(charge, now)
         order = self.orders.get(charge.payload)
-        self.payments[charge.id] = Payment(charge, order, reason or "")
+        self.payments[charge.id] = Payment(charge, order, now, reason or "")
         if reason:
             return reason
         assert order
@@ -154,6 +164,7 @@ class Books:
             order.status = "paid"
             until = charge.expires + MONTH if order.product.roll_over else charge.expires
             self.wallets[order.person].buy("plan", order.product.tokens, until, charge.id)
+            self.spend(order, charge.id, until)
         else:
             self.one_off(charge.id, order, now)
         return "credited"
@@ -161,13 +172,65 @@ class Books:
     def one_off(self, charge: str, order: Order, now: datetime) -> None:
         """A pack, months that do not renew, or a gift of either."""
         order.status, product = "paid", order.product
+        until = now + timedelta(days=product.tokens_days)
         if order.gift:
             self.gifts[charge] = Gift(order, charge, "", now + GIFT_LIFE)
         elif order.kind == "once":
             self._months(order.person, order.payload, product, charge, now, behind=product.weight)
         else:
-            until = now + timedelta(days=product.tokens_days)
             self.wallets[order.person].buy("pack", product.tokens, until, charge)
+        self.spend(order, charge, until)
+
+    # -- percentages and invitations
+
+    def has_paid(self, person: int) -> bool:
+        return any(one.charge.payer == person for one in self.payments.values())
+
+    def reduce(self, order: Order, now: datetime) -> None:
+        """What the percentage that its person holds makes of a new order."""
+        use = next((one for one in self.uses if one.holds(order.person, now)), None)
+        if use is None or (use.terms.first_purchase and self.has_paid(order.person)):
+            return
+        order.use, order.full = use, order.amount
+        if order.kind == "subscription":
+            order.bonus = -(-order.product.tokens * use.terms.percent // 100)
+        else:
+            order.amount = max(1, order.amount * (100 - use.terms.percent) // 100)
+
+    def spend(self, order: Order, charge: str, until: datetime) -> None:
+        """A percentage is used by the first payment of its order."""
+        use = order.use
+        if use is None or use.status in ("used", "honoured"):
+            return
+        of_code = counted(self.uses, use.code)
+        anew = any(one.person == use.person for one in of_code)
+        again = not anew and (use.terms.uses_max is None or len(of_code) < use.terms.uses_max)
+        use.status = "used" if use.status == "held" or again else "honoured"
+        if order.bonus:
+            self.wallets[order.person].add("promo", order.bonus, until, charge)
+
+    def release(self, use: Use) -> None:
+        """A percentage is given back, and what it made cheaper is not for sale at that price any more."""
+        use.status = "released"
+        for order in self.orders.values():
+            if order.use is use and order.status == "open":
+                order.status = "canceled"
+
+    def reward(self, now: datetime) -> None:
+        """Invitations whose friends have paid half the price or more, and can no longer have it back."""
+        for one in self.invitations:
+            paid = (payment for payment in self.payments.values() if payment.charge.payer == one.friend)
+            if not one.rewarded and any(self._earns(payment, now - one.window) for payment in paid):
+                one.rewarded = True
+                for person, tokens in ((one.inviter, one.inviter_tokens), (one.friend, one.friend_tokens)):
+                    self.wallets[person].add("gift", tokens, now + GIFT_LIFE)
+
+    def _earns(self, payment: Payment, until: datetime) -> bool:
+        back = any(r.charge == payment.charge.id and r.status != "canceled" for r in self.refunds)
+        if back or payment.reason or payment.status != "succeeded" or payment.at > until:
+            return False
+        assert payment.order
+        return 2 * payment.charge.amount >= (payment.order.full or payment.order.amount)
 
     def _months(self, person: int, payload: str, product: Product, charge: str, now: datetime, *, behind: int) -> None:
         """Paid time begins where what is as good ends (`behind`: the least weight that counts)."""
@@ -322,7 +385,7 @@ class Books:
     def report_refund(self, charge: Charge, now: datetime) -> None:
         """Telegram says it refunded; perhaps before it said that it was paid."""
         if charge.id not in self.payments:
-            self.payments[charge.id] = Payment(charge, self.orders.get(charge.payload), "refunded_first")
+            self.payments[charge.id] = Payment(charge, self.orders.get(charge.payload), now, "refunded_first")
         if self.payments[charge.id].status == "succeeded":
             self.refund(charge.id, now)
             self.confirm(charge.id, now)
@@ -354,3 +417,8 @@ class Books:
         for order in self.orders.values():
             if order.status == "open" and order.expires <= now:
                 order.status = "expired"
+        ordered = [order.use for order in self.orders.values() if order.status == "open"]
+        for use in self.uses:
+            if use.status == "held" and use.expires <= now and not any(one is use for one in ordered):
+                use.status = "released"
+        self.reward(now)

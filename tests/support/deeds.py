@@ -9,6 +9,9 @@ from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
+from sandbox.shop import refunds
 from tests.support import shop
 from tests.support.roubles import EMAIL
 from tests.support.shop import RU
@@ -37,8 +40,8 @@ CARDS: Sequence[tuple[int, dict[str, Any]]] = (
 )
 ABANDONED_SHARE = 0.15
 PAID = """
-    SELECT id, amount FROM payments WHERE payer_id = :id AND status = 'succeeded' AND provider = 'stars'
-    ORDER BY id DESC LIMIT 1
+    SELECT id, amount, currency, provider_payment_id AS charge FROM payments
+    WHERE payer_id = :id AND status = 'succeeded' AND provider = ANY(:providers) ORDER BY id DESC LIMIT 1
 """
 
 Deed = Callable[["Crowd", Person, Random], Awaitable[None]]
@@ -174,14 +177,31 @@ async def ask_the_money_back(_: "Crowd", person: Person, dice: Random) -> None:
         await _follow(person, question, "refund-yes:", answered=False)
 
 
+async def ask_roubles_back(crowd: "Crowd", person: Person, dice: Random) -> None:
+    """The same for the latest payment in roubles, where it stands on the first page."""
+    paid = await _paid(crowd, person, "yookassa")
+    if paid is None:
+        return
+    question = await _follow(person, await _card(person, "/payments"), f"refund:{paid.id}")
+    if question is not None:
+        await _follow(person, question, "refund-yes:", answered=False)
+
+
+async def _paid(crowd: "Crowd", person: Person, *providers: str) -> Any:
+    """A person's latest payment whose money is here."""
+    async with crowd.forma.app.db.read() as connection:
+        return (await connection.execute(sa.text(PAID), {"id": person.id, "providers": list(providers)})).one_or_none()
+
+
 async def complain(crowd: "Crowd", person: Person, dice: Random) -> None:
     """The operator looks at somebody's latest payment, and means to refund it."""
     assert crowd.room is not None
     group, operator = crowd.room
-    async with crowd.forma.app.db.read() as connection:
-        paid = (await connection.exec_driver_sql(PAID.replace(":id", str(person.id)))).one_or_none()
+    paid = await _paid(crowd, person, "stars", "yookassa")
     if paid is not None:
-        crowd.looked.append((paid.id, paid.amount))
+        whole, rest = divmod(paid.amount, 100)
+        roubles = f"{whole}.{rest:02}" if rest else str(whole)
+        crowd.looked.append((paid.id, roubles if paid.currency == "RUB" else str(paid.amount)))
         await operator.send(f"/refund {paid.id}", chat=group)
 
 
@@ -196,11 +216,17 @@ async def refund_what_was_looked_at(crowd: "Crowd") -> None:
 
 async def be_refunded_past_forma(crowd: "Crowd", person: Person, dice: Random) -> None:
     """The operator refunds a payment by hand, past Forma."""
-    async with crowd.forma.app.db.read() as connection:
-        sql = PAID.replace("id, amount", "provider_payment_id").replace(":id", str(person.id))
-        charge = (await connection.exec_driver_sql(sql)).scalar_one_or_none()
-    if charge is not None and not crowd.market.telegram.world.state.payments[charge].refunded:
-        await shop.as_bot(crowd.forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=charge)
+    paid = await _paid(crowd, person, "stars")
+    if paid is not None and not crowd.market.telegram.world.state.payments[paid.charge].refunded:
+        await shop.as_bot(crowd.forma, "refundStarPayment", user_id=person.id, telegram_payment_charge_id=paid.charge)
+
+
+async def be_refunded_in_the_cabinet(crowd: "Crowd", person: Person, dice: Random) -> None:
+    """Somebody gives a payment back in the shop's cabinet; Forma may not be told of it."""
+    paid, world = await _paid(crowd, person, "yookassa"), crowd.market.server.world
+    if paid is not None and world.state.payments[paid.charge].refundable == paid.amount:
+        whole = {"payment_id": paid.charge, "amount": paid.amount}
+        refunds.create(world, whole | {"description": None, "metadata": {}, "receipt": None})
 
 
 async def _card(person: Person, command: str) -> Seen:
@@ -233,5 +259,6 @@ def _plain(label: str) -> str:
 DEEDS: Sequence[tuple[int, Deed]] = (
     (22, subscribe), (2, buy_year), (8, buy_pack), (14, pay_in_roubles), (7, cancel), (4, resume), (6, change_plan),
     (4, give), (4, open_a_gift), (4, try_for_free), (5, enter_a_code), (5, spend_the_purse), (14, fill_the_purse),
-    (20, ask), (3, ask_the_money_back), (2, complain), (2, be_refunded_past_forma),
+    (20, ask), (3, ask_the_money_back), (3, ask_roubles_back), (3, complain), (2, be_refunded_past_forma),
+    (2, be_refunded_in_the_cabinet),
 )  # fmt: skip

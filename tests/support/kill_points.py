@@ -4,20 +4,24 @@ python -m tests.support.kill_points bot
 
 FORMA_TEST_KILL_DIR names a folder. While it holds a file of the process's name, each point is counted: before and after
 each commit, before and after each HTTP call but the poll for updates. At the point whose number stands in the file the
-file is removed and the process killed, so that whoever starts it again is let live. The product knows nothing of this:
-its classes are wrapped here, from outside.
+file is removed and the process killed, so that whoever starts it again is let live. A number followed by a job's name
+counts the points of that job alone, so that it means the same point in each run whatever the schedules do meanwhile.
+The product knows nothing of this: its classes are wrapped here, from outside.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from app import jobs
 from cli.main import main
 from kit.db import Database
 
@@ -26,6 +30,8 @@ KILL_DIR_ENV = "FORMA_TEST_KILL_DIR"
 NOT_COUNTED = ("/getUpdates",)
 
 _passed = 0
+# The job that runs here, with whatever tasks it starts.
+_job: ContextVar[str] = ContextVar("job", default="")
 
 
 def kill_file(home: Path, process: str) -> Path:
@@ -43,9 +49,12 @@ def point(what: str) -> None:
     global _passed
     home, process = Path(os.environ[KILL_DIR_ENV]), sys.argv[1]
     try:
-        chosen = int(kill_file(home, process).read_text())
+        number, _, job = kill_file(home, process).read_text().partition(" ")
+        chosen = int(number)
     except (OSError, ValueError):
         _passed = 0
+        return
+    if job and job != _job.get():
         return
     _passed += 1
     if _passed >= chosen:
@@ -83,7 +92,21 @@ def _wrap_calls() -> None:
     aiohttp.ClientSession._request = counted  # type: ignore[method-assign, assignment]
 
 
+def _named(job: jobs.Job) -> jobs.Job:
+    @functools.wraps(job)
+    async def run(ctx: dict[str, Any], *args: Any) -> None:
+        _job.set(job.__name__)
+        await job(ctx, *args)
+
+    return run
+
+
+def _wrap_jobs() -> None:
+    jobs.FUNCTIONS = tuple(_named(job) for job in jobs.FUNCTIONS)  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
+    _wrap_jobs()
     _wrap_commits()
     _wrap_calls()
     main()

@@ -6,6 +6,7 @@ the chat, on the operator's page, on the shop's (tests.support.deeds).
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,13 +16,14 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from app import reconcile_stars, rouble_payments
+from app import reconcile_roubles, reconcile_stars, rouble_payments, rouble_refunds
 from billing import promos
 from billing.promos import Terms
 from bot.budget import Budget, Limits
 from bot.sender import Sender
 from bot.star_list import StarList
 from kit import signals
+from kit.errors import Unavailable
 from tests.support import auditor
 from tests.support.auditor import Difference
 from tests.support.deeds import DEEDS, PURSE, Deed, refund_what_was_looked_at
@@ -31,6 +33,7 @@ from tests.support.telegram import Group, Person
 AT_ONCE_MAX = 16
 QUIET_S = 300.0
 LOOK_EVERY_S = 0.02
+HEED_EVERY = 50
 ADMIN_GROUP = -5000
 # An operator's refund is typed again no sooner than ten seconds after the payment was looked at.
 SECOND_LOOK_S = 15.0
@@ -50,6 +53,14 @@ STALE = """
           AND coalesce(y.asked_at, p.sent_at) < CAST(:now AS timestamptz) - interval '1 minute'
     )
 """
+# The same of refunds in roubles.
+GOING = """
+    SELECT EXISTS (
+        SELECT FROM refunds r JOIN yookassa_refunds y ON y.refund_id = r.id
+        WHERE r.status IN ('intent', 'sent', 'pending', 'unknown')
+          AND coalesce(y.asked_at, r.created_at) < CAST(:now AS timestamptz) - interval '1 minute'
+    )
+"""
 # Promo codes that lie about: tokens, a percentage, days of a plan.
 CODES = {
     "ЖИЗНЬ": Terms("tokens", tokens=50_000, days=30),
@@ -67,14 +78,20 @@ TELEGRAM_FAULTS = (
     ("refundStarPayment", "http_500", 0.05),
 )
 SHOP_FAULTS: tuple[tuple[str, float, dict[str, Any]], ...] = (
-    ("drop", 0.1, {"event": "payment.*"}),
-    ("duplicate", 0.1, {"event": "payment.*"}),
-    ("reorder", 0.1, {"event": "payment.*"}),
-    ("delay_notification", 0.1, {"event": "payment.*", "delay_s": 3_000.0}),
+    ("drop", 0.1, {}),
+    ("duplicate", 0.1, {}),
+    ("reorder", 0.1, {}),
+    ("delay_notification", 0.1, {"delay_s": 3_000.0}),
+    ("drop", 0.3, {"event": "refund.*"}),
+    ("http_500_after", 0.1, {"method": "POST", "path": "/v3/refunds"}),
     ("http_500_after", 0.05, {"method": "POST", "path": "/v3/payments"}),
     ("reset_after", 0.05, {"method": "POST", "path": "/v3/payments"}),
     ("http_500", 0.03, {}),
 )
+# On some days the next requests to the shop end so, whatever they ask for.
+BAD_DAY_SHARE = 0.15
+BAD_DAYS = ("hang", "hang_after", "reset", "reset_after", "http_500_after")
+BAD_REQUESTS = 6
 
 
 class Crowd:
@@ -88,8 +105,8 @@ class Crowd:
         self.persons: list[Person] = []
         self.givers: list[Person] = []
         self.acts: Counter[str] = Counter()
-        # Payments and amounts that the operator has looked at and means to refund today.
-        self.looked: list[tuple[int, int]] = []
+        # Payments and amounts, as typed, that the operator has looked at and means to refund today.
+        self.looked: list[tuple[int, str]] = []
         self.room: tuple[Group, Person] | None = None
         self._day = 0
         self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
@@ -124,6 +141,9 @@ class Crowd:
         weights = [weight for weight, _ in DEEDS]
         awake = [person for person in self.persons if drawn.random() < share]
         deeds = drawn.choices([deed for _, deed in DEEDS], weights, k=len(awake))
+        if drawn.random() < BAD_DAY_SHARE:
+            self.acts["bad_day"] += 1
+            await self.market.shop.fault(drawn.choice(BAD_DAYS), count=BAD_REQUESTS)
         await asyncio.gather(*(self._do(*one) for one in zip(awake, deeds, strict=True)))
         await self.quiet()
         if self.looked:
@@ -132,6 +152,8 @@ class Crowd:
             await self.quiet()
         await self.pass_time(days=1)
         await self.quiet()
+        with contextlib.suppress(Unavailable):  # what one night misses the next one sees
+            await reconcile_roubles.scheduled(self.forma.app)
 
     async def _do(self, person: Person, deed: Deed) -> None:
         async with self._at_once:
@@ -139,17 +161,28 @@ class Crowd:
             await deed(self, person, random.Random(f"{self.seed}:{self._day}:{self.persons.index(person)}"))
 
     async def quiet(self) -> None:
-        """Wait until all that came is handled, and all that was to be said is said."""
+        """Wait until all that came is handled, and all that was to be said is said.
+
+        What a shop in trouble has left unread is read by a schedule once a minute, which nobody here waits for.
+        """
         pending = self.market.telegram.world.state.pending
         async with asyncio.timeout(QUIET_S):
-            while pending or await self.forma.scalar(OPEN):
+            for look in itertools.count(1):
+                if not (pending or await self.forma.scalar(OPEN)):
+                    return
+                if look % HEED_EVERY == 0:
+                    await rouble_payments.heed(self.forma.app)
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def pass_time(self, **by: float) -> None:
         """Move the one clock, and let the schedules that take and give money do their part."""
         await self.forma.advance(**by)
         await self.market.shop.control("POST", "clock", {"offset_s": self.forma.app.clock.offset.total_seconds()})
+        await self._look_after_roubles()
+
+    async def _look_after_roubles(self) -> None:
         await rouble_payments.sweep(self.forma.app)
+        await rouble_refunds.sweep(self.forma.app)
 
     async def trouble(self) -> None:
         """Let words get lost and doubled from now on."""
@@ -169,11 +202,13 @@ class Crowd:
         async with _hand(self.market) as sender:
             await StarList(self.forma.app, sender).read()
         await reconcile_stars.run(self.forma.app, cause="command")
-        await signals.send(self.forma.app.redis, signals.OUTBOX)
         for _ in range(SWEEPS_MAX):
-            if not await self.forma.scalar(STALE, now=self.forma.app.clock.now()):
+            now = self.forma.app.clock.now()
+            if not (await self.forma.scalar(STALE, now=now) or await self.forma.scalar(GOING, now=now)):
                 break
-            await rouble_payments.sweep(self.forma.app)
+            await self._look_after_roubles()
+        await reconcile_roubles.run(self.forma.app, cause="command")
+        await signals.send(self.forma.app.redis, signals.OUTBOX)
         await self.quiet()
 
     async def audit(self) -> list[Difference]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from app import rouble_payments
+from app import rouble_payments, rouble_refunds
 from app.context import App
 from billing import promos
 from billing.promos import Terms
@@ -54,13 +54,18 @@ class Scene:
     friends: dict[int, Person] = field(default_factory=dict)
     codes: dict[int, str] = field(default_factory=dict)
 
-    async def sweep(self) -> None:
-        """Two minutes pass, and somebody else's schedule looks after payments in roubles."""
-        await self.stack.advance(seconds=120)
+    async def pass_time(self, **by: float) -> None:
+        """Move the one clock of Telegram, the shop and Forma."""
+        await self.stack.advance(**by)
         clock = await self.stack.tg.control("GET", "clock")
         await self.shop.control("POST", "clock", {"offset_s": float(clock["offset_s"])})
         self.sweeper.clock.offset = timedelta(seconds=int(clock["offset_s"]))
+
+    async def sweep(self) -> None:
+        """Two minutes pass, and somebody else's schedule looks after payments and refunds in roubles."""
+        await self.pass_time(seconds=120)
         await rouble_payments.sweep(self.sweeper)
+        await rouble_refunds.sweep(self.sweeper)
 
 
 Flow = Callable[[Scene, Person], Awaitable[None]]
@@ -81,7 +86,8 @@ async def _button(person: Person, prefix: str, **wait: Any) -> tuple[Seen, str]:
     return seen, next(one for one in data if one.startswith(prefix))
 
 
-async def _press(person: Person, prefix: str) -> None:
+async def press(person: Person, prefix: str) -> None:
+    """Press the first button of this kind that comes."""
     seen, data = await _button(person, prefix)
     await person.press(seen, data=data)
 
@@ -128,21 +134,31 @@ async def reminded(scene: Scene, person: Person) -> None:
     await person.wait_for("спишется 600 ⭐", timeout_s=SCHEDULE_S, since=mark)
 
 
+async def want_back(person: Person) -> None:
+    """Press what gives the latest payment back."""
+    await person.send("/payments")
+    await press(person, "refund:")
+    await press(person, "refund-yes:")
+
+
 async def refund_own(_: Scene, person: Person) -> None:
     """By the rule, in /payments."""
-    await person.send("/payments")
-    await _press(person, "refund:")
-    await _press(person, "refund-yes:")
+    await want_back(person)
     await person.wait_for("Вернули 150 ⭐", timeout_s=WAIT_S)
 
 
 async def refund_by_operator(scene: Scene, person: Person) -> None:
     """The operator's /refund, looked at and typed again until the person was told."""
     mark, number = scene.stack.tg.seq, await scene.stack.scalar(PAID, id=person.id)
+    await look_at(scene, person, number)
+    await _insist(scene, person, f"/refund {number} 150", "Вернули 150 ⭐", mark)
+
+
+async def look_at(scene: Scene, person: Person, number: int) -> None:
+    """The operator's first step of a refund, and the delay before the second."""
     await scene.operator.send(f"/refund {number}", chat=scene.group)
     await scene.stack.until("SELECT count(*) FROM admin_requests WHERE subject_id = :id", WAIT_S, id=person.id)
-    await scene.stack.advance(seconds=15)
-    await _insist(scene, person, f"/refund {number} 150", "Вернули 150 ⭐", mark)
+    await scene.pass_time(seconds=15)
 
 
 async def _insist(scene: Scene, person: Person, command: str, words: str, mark: int) -> None:
@@ -167,7 +183,7 @@ async def refund_by_provider(scene: Scene, person: Person) -> None:
 async def change_up(_: Scene, person: Person) -> None:
     """A better plan is paid at once, and the old one stops renewing, here and at Telegram."""
     await person.send("/subscription")
-    await _press(person, "change:")
+    await press(person, "change:")
     seen, data = await _button(person, "change-to:")
     await person.press(seen, data=f"{data.rpartition(':')[0]}:{BETTER}")
     await _pay(person, "больше не продлится")
@@ -175,10 +191,10 @@ async def change_up(_: Scene, person: Person) -> None:
 
 async def change_down(_: Scene, person: Person) -> None:
     await person.send("/subscription")
-    await _press(person, "change:")
+    await press(person, "change:")
     seen, data = await _button(person, "change-to:")
     await person.press(seen, data=f"{data.rpartition(':')[0]}:lite")
-    await _press(person, "change-down:")
+    await press(person, "change-down:")
     await person.wait_for("тогда предложим «Лайт»", timeout_s=WAIT_S)
     assert [one["state"] for one in await person.subscriptions()] == ["canceled"]
 
@@ -201,7 +217,7 @@ async def reconcile(scene: Scene, person: Person) -> None:
 
 async def give(scene: Scene, person: Person) -> None:
     await person.send("/plans")
-    await _press(person, "give")
+    await press(person, "give")
     seen, _ = await _button(person, "gift-buy:")
     await person.press(seen, data="gift-buy:pack")
     await _pay(person, "в подарок оплачен")
@@ -227,13 +243,13 @@ async def take_gift_back(scene: Scene, person: Person) -> None:
     gift = await scene.stack.scalar("SELECT max(id) FROM gifts WHERE giver_id = :id", id=person.id)
     seen = next(seen for seen in reversed(person.messages()) if seen.buttons)
     await person.press(seen, data=f"gift-back:{gift}")
-    await _press(person, "gift-back-yes:")
+    await press(person, "gift-back-yes:")
     await person.wait_for("Вернули 150 ⭐", timeout_s=WAIT_S)
 
 
 async def try_for_free(_: Scene, person: Person) -> None:
     await person.send("/plans")
-    await _press(person, "trial")
+    await press(person, "trial")
     await person.wait_for("Форма на пробу: до", timeout_s=WAIT_S)
 
 
@@ -252,18 +268,29 @@ async def redeem_code(scene: Scene, person: Person) -> None:
 
 async def pay_roubles(scene: Scene, person: Person) -> None:
     """A pack by YooKassa: the page, its button, the shop's page, and the word in the chat."""
+    mark = await pay_at_the_shop(scene, person)
+    await told(scene, person, TOLD[PACK], mark)
+
+
+async def pay_at_the_shop(scene: Scene, person: Person) -> int:
+    """Buy a pack for roubles as far as the shop's own page; what Telegram saw last before it was paid."""
     await person.send("/plans")
     await person.press(await person.wait_for("Планы", timeout_s=WAIT_S), ROUBLE_PACK)
     sheet = await person.wait_for(lambda seen: any(b.get("url") for b in seen.buttons), timeout_s=WAIT_S)
     mark = scene.stack.tg.seq
     await scene.shop.pay(await _checkout(scene, chat.url_of(sheet)))
+    return mark
+
+
+async def told(scene: Scene, person: Person, words: str, since: int) -> None:
+    """Wait until the person hears; each time they have waited long enough, a schedule looks after the payment."""
     began = time.monotonic()
     while time.monotonic() - began < WAIT_S:
         with contextlib.suppress(TimeoutError):
-            await person.wait_for(TOLD[PACK], timeout_s=PATIENCE_S, since=mark)
+            await person.wait_for(words, timeout_s=PATIENCE_S, since=since)
             return
         await scene.sweep()
-    raise AssertionError(f"nobody told {person.id} of the payment")
+    raise AssertionError(f"nobody told {person.id}: {words}")
 
 
 async def _checkout(scene: Scene, url: str) -> str:
