@@ -20,11 +20,13 @@ from sqlalchemy import Connection, Dialect, MetaData, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from kit.errors import Misconfigured, Unavailable
 
-POOL_SIZE = 12
-POOL_OVERFLOW_MAX = 8
+# Connections of one process. All that were once needed are kept: a new one costs a server process, a login and every
+# plan that the functions of the ledger make afresh, more than an answer's whole bookkeeping.
+POOL_SIZE = 20
 POOL_WAIT_S = 10
 # A statement that takes longer is a bug or a lock that will not come; either way the caller must hear of it.
 STATEMENT_TIMEOUT_MS = 30_000
@@ -53,15 +55,17 @@ def dumps(value: Any) -> str:
 
 
 class Database:
-    """A pool of connections to one Postgres database."""
+    """A pool of connections to one Postgres database: up to POOL_SIZE, of which `pool_size` are kept open."""
 
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
             _asyncpg_url(url),
             pool_size=pool_size,
-            max_overflow=POOL_OVERFLOW_MAX,
+            max_overflow=max(0, POOL_SIZE - pool_size),
             pool_timeout=POOL_WAIT_S,
+            # The one that was used last has its plans and pages at hand.
+            pool_use_lifo=True,
             json_serializer=dumps,
             json_deserializer=orjson.loads,
             # An error would quote what people wrote.
@@ -81,6 +85,11 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._gate = asyncio.Semaphore(POOL_SIZE)
+        # Ready for the next transaction: taking one from SQLAlchemy's pool and giving it back costs the client as much
+        # as a short transaction does. The one that was used last comes first.
+        self._ready: list[Connection] = []
+        self._ready_max = pool_size
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -89,10 +98,19 @@ class Database:
         Raises Unavailable('postgres') when the connection cannot be had or is lost, at the commit as well.
         """
         with _loss_is_unavailable():
-            # The first statement begins it. What did not get to the commit is rolled back as the connection goes back.
-            async with self._connected(self.engine) as tx:
-                yield tx
-                await tx.run_sync(_commit)
+            await self._enter()
+            try:
+                # The first statement begins it. What did not get to the commit is rolled back as it is closed.
+                tx = await self._take_ready() or await self._connect(self.engine)
+                try:
+                    yield tx
+                    await tx.run_sync(Connection.commit)
+                    self._make_ready(tx)
+                finally:
+                    if tx.sync_connection and not tx.closed:
+                        await tx.close()
+            finally:
+                self._gate.release()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -110,6 +128,34 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        await self._enter()
+        try:
+            connection = await self._connect(engine)
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    await connection.close()
+        finally:
+            self._gate.release()
+
+    async def _enter(self) -> None:
+        """Wait for the right to use one connection; who waits is served in turn."""
+        if not self._gate.locked():
+            await self._gate.acquire()
+            return
+        try:
+            async with asyncio.timeout(POOL_WAIT_S):
+                await self._gate.acquire()
+        except TimeoutError as error:
+            raise Unavailable("postgres", "no connection is free") from error
+
+    async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
+        """Take a connection from the pool, which makes one when it has none."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        if self._ready and pool.checkedout() >= POOL_SIZE:
+            await self._wrap(self._ready.pop()).close()
         connection = engine.connect()
         try:
             await connection.start()
@@ -117,20 +163,42 @@ class Database:
             raise Misconfigured(f"FORMA_DATABASE_URL: PostgreSQL refuses it: {error}") from error
         except (OSError, PoolTimeoutError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
             raise Unavailable("postgres", type(error).__name__) from error
-        try:
-            yield connection
-        finally:
-            if not connection.closed:
-                await connection.close()
+        return connection
+
+    async def _take_ready(self) -> AsyncConnection | None:
+        """Return a connection that is ready, without those that the server has closed meanwhile."""
+        while self._ready:
+            tx = self._wrap(self._ready.pop())
+            if not _driver(tx).is_closed():
+                return tx
+            await tx.invalidate()
+            await tx.close()
+        return None
+
+    def _make_ready(self, tx: AsyncConnection) -> None:
+        """Keep a committed transaction's connection for the next one. Its user's `tx` is of no use afterwards."""
+        connection = tx.sync_connection
+        assert connection is not None
+        if len(self._ready) < self._ready_max and not (
+            connection.closed or connection.invalidated or connection.in_transaction()
+        ):
+            tx.sync_connection = None
+            self._ready.append(connection)
+
+    def _wrap(self, connection: Connection) -> AsyncConnection:
+        return AsyncConnection(self.engine, connection)
 
     async def close(self) -> None:
+        while self._ready:
+            await self._wrap(self._ready.pop()).close()
         await self.engine.dispose()
 
 
-def _commit(connection: Connection) -> None:
-    """Commit and give the connection back, in one go."""
-    connection.commit()
-    connection.close()
+def _driver(tx: AsyncConnection) -> asyncpg.Connection:
+    """Return asyncpg's connection under one of SQLAlchemy's."""
+    connection = tx.sync_connection
+    assert connection is not None
+    return connection.connection.dbapi_connection.driver_connection  # type: ignore[union-attr]
 
 
 async def call(tx: AsyncConnection, statement: str, *values: Any) -> Any:
