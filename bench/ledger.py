@@ -32,9 +32,9 @@ from billing import holds, invariants, lots
 from cli.embedded import Postgres, prepare_data_dir
 from cli.owner import server_owner
 from cli.up import ensure_database
-from kit.db import POOL_OVERFLOW_MAX, POOL_SIZE, Database
+from kit.db import POOL_SIZE, Database
 
-CONNECTIONS = POOL_SIZE + POOL_OVERFLOW_MAX
+CONNECTIONS = POOL_SIZE
 CASES = (1, 10, 100)
 # The person whose pairs run all at once, on as many connections as there are.
 HOT_PERSON = 1_000

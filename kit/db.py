@@ -23,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from kit.errors import Misconfigured, Unavailable
 
-POOL_SIZE = 12
-POOL_OVERFLOW_MAX = 8
+# Connections of one process. All that were once needed are kept: a new one costs a server process, a login and every
+# plan that the functions of the ledger make afresh, more than an answer's whole bookkeeping.
+POOL_SIZE = 20
 POOL_WAIT_S = 10
 # A statement that takes longer is a bug or a lock that will not come; either way the caller must hear of it.
 STATEMENT_TIMEOUT_MS = 30_000
@@ -53,15 +54,17 @@ def dumps(value: Any) -> str:
 
 
 class Database:
-    """A pool of connections to one Postgres database."""
+    """A pool of connections to one Postgres database: up to POOL_SIZE, of which `pool_size` are kept open."""
 
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
             _asyncpg_url(url),
             pool_size=pool_size,
-            max_overflow=POOL_OVERFLOW_MAX,
+            max_overflow=max(0, POOL_SIZE - pool_size),
             pool_timeout=POOL_WAIT_S,
+            # The one that was used last has its plans and pages at hand.
+            pool_use_lifo=True,
             json_serializer=dumps,
             json_deserializer=orjson.loads,
             # An error would quote what people wrote.

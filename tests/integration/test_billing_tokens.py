@@ -246,3 +246,24 @@ async def test_two_steps_of_a_turn_are_held_and_settled_apart(books: Books) -> N
         await holds.settle(tx, turn_id=person, step=1, tokens=40, now=books.now)
         assert await holds.release(tx, turn_id=person, step=0, now=books.now)
     assert await left(books, person) == [("gift", 460)]
+
+
+async def test_settling_finds_its_hold_by_key_however_old_the_books_are(books: Books) -> None:
+    scans = "SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_user_indexes WHERE indexrelname = 'ix_holds_open'"
+    person = await books.person()
+    await give(books, person, 1_000_000)
+    first, answers = person * 10_000, 300
+    async with books.db.transaction() as tx:
+        for turn in range(first, first + answers):
+            await holds.place(tx, person_id=person, turn_id=turn, tokens_min=1, tokens_max=10, now=books.now)
+            await holds.settle(tx, turn_id=turn, tokens=5, now=books.now)
+    # No hold is open, so the statistics say that the index of open holds is as good as empty.
+    await books.run("ANALYZE holds")
+    async with books.db.transaction() as tx:
+        await tx.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+    before = await books.scalar(scans)
+    async with books.db.transaction() as tx:
+        await holds.place(tx, person_id=person, turn_id=first - 1, tokens_min=1, tokens_max=10, now=books.now)
+        await holds.settle(tx, turn_id=first - 1, tokens=5, now=books.now)
+        await tx.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+    assert await books.scalar(scans) == before
