@@ -21,6 +21,7 @@ from kit import settings
 from sandbox.shop.state import SECRET_KEY_DEFAULT, SHOP_ID_DEFAULT
 from tests.crash.questions import QUICK_LEASE_S, STEADY
 from tests.support import auditor, figures, shop
+from tests.support import card_flows as cards
 from tests.support import money_flows as flows
 from tests.support import rouble_flows as roubles
 from tests.support.kill_points import KILL_DIR_ENV, kill_file, killed_file
@@ -118,18 +119,20 @@ async def one_run(
     assert await forma.scalar(TAKEN, id=person.id) == charges, (number, where)
     assert await forma.scalar(GIVEN, id=person.id) == given, (number, where)
     assert await forma.rows(BACK_OTHERWISE, id=person.id) == [], (number, where)
-    if words := roubles.TOLD.get(flow):
+    if words := roubles.TOLD.get(flow) or cards.TOLD.get(flow):
         # A message that a kill cut off from its answer is sent again; nobody else doubles one.
         assert 1 <= len(shop.said(person, words)) <= (2 if process == "bot" and where else 1), (number, where)
     apart = await auditor.of_telegram(forma.tg, forma.db) + await auditor.of_the_shop(scene.shop, forma.db)
     assert apart == [], (number, where)
-    await leave(person)
+    await leave(scene, person)
     await forma.settled()
     return where
 
 
-async def leave(person: Person) -> None:
+async def leave(scene: Scene, person: Person) -> None:
     """Nobody is charged in the runs that follow."""
+    if await scene.stack.scalar(cards.METHOD, id=person.id):
+        await cards.remove_card(scene, person)
     for one in await person.subscriptions():
         if one["state"] == "active":
             await person.cancel_subscription(one["id"])
@@ -161,6 +164,12 @@ MORE_FLOWS = [
     pytest.param(roubles.refund_in_cabinet, flows.pay_roubles, "worker:follow_yookassa", 1, 0, id="a cabinet's refund"),
     pytest.param(roubles.reconcile, roubles.lose_words, "bot", 2, 0, id="a reconciliation of roubles"),
     pytest.param(roubles.charge_back, flows.pay_roubles, "bot", 1, 0, id="roubles taken back by a bank"),
+    pytest.param(cards.subscribe, flows.nothing, "web", 1, 0, id="a card kept"),
+    pytest.param(cards.renew, cards.subscribe, "worker:roubles", 2, 0, id="a renewal by card"),
+    pytest.param(cards.fail_once, cards.subscribe, "worker:roubles", 2, 0, id="a declined card"),
+    pytest.param(cards.remove_card, cards.subscribe, "bot", 1, 0, id="a card removed"),
+    pytest.param(cards.cancel, cards.subscribe, "bot", 1, 0, id="a card's plan cancelled"),
+    pytest.param(cards.resume, cards.subscribe_and_cancel, "bot", 1, 0, id="a card's plan resumed"),
 ]
 # The worker's schedules come once a minute, and count among its points: too slow for `make test`.
 SLOW_FLOWS = [

@@ -1,4 +1,5 @@
 """What a person of the crowd may do on a day, each as it is done in the chat, in Telegram's settings or on a page.
+What is done with a saved card stands in tests.support.card_deeds.
 
 A deed asserts nothing: whoever may not do it now is told so, and the auditor looks at what the books say afterwards.
 """
@@ -41,7 +42,8 @@ CARDS: Sequence[tuple[int, dict[str, Any]]] = (
 ABANDONED_SHARE = 0.15
 PAID = """
     SELECT id, amount, currency, provider_payment_id AS charge FROM payments
-    WHERE payer_id = :id AND status = 'succeeded' AND provider = ANY(:providers) ORDER BY id DESC LIMIT 1
+    WHERE payer_id = :id AND status IN ('succeeded', 'partially_refunded') AND provider = ANY(:providers)
+    ORDER BY id DESC LIMIT 1
 """
 
 Deed = Callable[["Crowd", Person, Random], Awaitable[None]]
@@ -61,31 +63,35 @@ async def buy_pack(_: "Crowd", person: Person, dice: Random) -> None:
 
 
 async def _buy(person: Person, button: str) -> None:
-    sheet = await _sheet(person, await shop.offer(person, RU), button)
+    sheet = await pay_link(person, await shop.offer(person, RU), button)
     if sheet:
         await person.pay(sheet)
 
 
-async def _sheet(person: Person, offer: Seen, button: str) -> str | None:
+async def pay_link(person: Person, offer: Seen, button: str) -> str | None:
     """The link that pays, None where the product cannot be bought by this person now."""
-    if not any(button in _plain(label) for label in offer.labels):
+    if not any(button in plain(label) for label in offer.labels):
         return None
-    if not await _pressed(person, offer, button=button):
+    if not await taken(person, offer, button=button):
         return None
     seen = await person.wait_for(lambda seen: any(b.get("url") for b in seen.buttons), timeout_s=WAIT_S)
     return shop.url_of(seen)
 
 
 async def pay_in_roubles(crowd: "Crowd", person: Person, dice: Random) -> None:
-    """A pack on the operator's page and the shop's: paid, declined, asked by the bank, or left."""
-    url = await _sheet(person, await shop.offer(person, RU), PACK_FOR_ROUBLES)
+    """A pack on the operator's page and the shop's."""
+    await pay_on_the_page(crowd, await pay_link(person, await shop.offer(person, RU), PACK_FOR_ROUBLES), dice)
+
+
+async def pay_on_the_page(crowd: "Crowd", url: str | None, dice: Random, **ticked: str) -> None:
+    """What is offered at an address: paid, declined, asked about by the bank, or left. `ticked`: fields of the page."""
     if url is None:
         return
     browser = crowd.market.browser
     page = await browser.open(url)
     if not page.fields:  # an earlier payment goes on
         return
-    went = await browser.press(url, page, email=EMAIL)
+    went = await browser.press(url, page, email=EMAIL, **ticked)
     if went.status != 303 or dice.random() < ABANDONED_SHARE:
         return
     [card] = dice.choices([choice for _, choice in CARDS], [weight for weight, _ in CARDS])
@@ -114,23 +120,23 @@ async def _in_settings(person: Person, state: str, act: Callable[[str], Awaitabl
 
 async def change_plan(_: "Crowd", person: Person, dice: Random) -> None:
     """To a better plan, which is paid at once, or to a cheaper one, which waits."""
-    options = await _follow(person, await _card(person, "/subscription"), "change:")
+    options = await follow(person, await answer_to(person, "/subscription"), "change:")
     if options is None:
         return
     choices = [button for button in options.buttons if (button.get("callback_data") or "").startswith("change-to:")]
-    if not choices or not await _pressed(person, options, data=dice.choice(choices)["callback_data"]):
+    if not choices or not await taken(person, options, data=dice.choice(choices)["callback_data"]):
         return
     answer = await person.wait_for(lambda seen: seen.buttons, timeout_s=WAIT_S)
     if any(button.get("url") for button in answer.buttons):
         await person.pay(shop.url_of(answer))
     else:
-        await _follow(person, answer, "change-down:", answered=False)
+        await follow(person, answer, "change-down:", answered=False)
 
 
 async def give(crowd: "Crowd", person: Person, dice: Random) -> None:
-    choice = await _follow(person, await shop.offer(person, RU), "give")
+    choice = await follow(person, await shop.offer(person, RU), "give")
     if choice is not None:
-        sheet = await _sheet(person, choice, dice.choice(GIFTS))
+        sheet = await pay_link(person, choice, dice.choice(GIFTS))
         if sheet and (await person.pay(sheet))["state"] == "paid":
             crowd.givers.append(person)
 
@@ -149,11 +155,11 @@ async def open_a_gift(crowd: "Crowd", person: Person, dice: Random) -> None:
 async def try_for_free(_: "Crowd", person: Person, dice: Random) -> None:
     offer = await shop.offer(person, RU)
     if TRIAL in offer.labels:
-        await _pressed(person, offer, button=TRIAL)
+        await taken(person, offer, button=TRIAL)
 
 
 async def enter_a_code(_: "Crowd", person: Person, dice: Random) -> None:
-    await _card(person, f"/promo {dice.choice(['ЖИЗНЬ', 'СКИДКА', 'НЕДЕЛЯ', 'НЕТТАКОГО'])}")
+    await answer_to(person, f"/promo {dice.choice(['ЖИЗНЬ', 'СКИДКА', 'НЕДЕЛЯ', 'НЕТТАКОГО'])}")
 
 
 async def spend_the_purse(_: "Crowd", person: Person, dice: Random) -> None:
@@ -167,14 +173,14 @@ async def fill_the_purse(_: "Crowd", person: Person, dice: Random) -> None:
 
 async def ask(_: "Crowd", person: Person, dice: Random) -> None:
     """A question, which costs tokens; a person may be out of them."""
-    await _card(person, "[[tokens: 20]] Сколько белка мне нужно?")
+    await answer_to(person, "[[tokens: 20]] Сколько белка мне нужно?")
 
 
 async def ask_the_money_back(_: "Crowd", person: Person, dice: Random) -> None:
     """In /payments: what the rule allows is refunded at once."""
-    question = await _follow(person, await _card(person, "/payments"), "refund:")
+    question = await follow(person, await answer_to(person, "/payments"), "refund:")
     if question is not None:
-        await _follow(person, question, "refund-yes:", answered=False)
+        await follow(person, question, "refund-yes:", answered=False)
 
 
 async def ask_roubles_back(crowd: "Crowd", person: Person, dice: Random) -> None:
@@ -182,9 +188,9 @@ async def ask_roubles_back(crowd: "Crowd", person: Person, dice: Random) -> None
     paid = await _paid(crowd, person, "yookassa")
     if paid is None:
         return
-    question = await _follow(person, await _card(person, "/payments"), f"refund:{paid.id}")
+    question = await follow(person, await answer_to(person, "/payments"), f"refund:{paid.id}")
     if question is not None:
-        await _follow(person, question, "refund-yes:", answered=False)
+        await follow(person, question, "refund-yes:", answered=False)
 
 
 async def _paid(crowd: "Crowd", person: Person, *providers: str) -> Any:
@@ -222,37 +228,37 @@ async def be_refunded_past_forma(crowd: "Crowd", person: Person, dice: Random) -
 
 
 async def be_refunded_in_the_cabinet(crowd: "Crowd", person: Person, dice: Random) -> None:
-    """Somebody gives a payment back in the shop's cabinet; Forma may not be told of it."""
+    """Somebody gives a payment back in the shop's cabinet, or a part of it; Forma may not be told of it."""
     paid, world = await _paid(crowd, person, "yookassa"), crowd.market.server.world
-    if paid is not None and world.state.payments[paid.charge].refundable == paid.amount:
-        whole = {"payment_id": paid.charge, "amount": paid.amount}
-        refunds.create(world, whole | {"description": None, "metadata": {}, "receipt": None})
+    if paid is not None and (left := world.state.payments[paid.charge].refundable):
+        back = {"payment_id": paid.charge, "amount": dice.choice([left, dice.randint(1, left)])}
+        refunds.create(world, back | {"description": None, "metadata": {}, "receipt": None})
 
 
-async def _card(person: Person, command: str) -> Seen:
+async def answer_to(person: Person, command: str) -> Seen:
     """What comes after a command: its answer, or a notice that came first."""
     await person.send(command)
     return await person.wait_for(lambda seen: seen.text, timeout_s=WAIT_S)
 
 
-async def _pressed(person: Person, seen: Seen, *, button: str | None = None, data: str | None = None) -> bool:
+async def taken(person: Person, seen: Seen, *, button: str | None = None, data: str | None = None) -> bool:
     """Press a button; False if a toast refused."""
     pressed = await (person.press(seen, button) if button else person.press(seen, data=data))
     return not (await person.toast(pressed, timeout_s=WAIT_S))["text"]
 
 
-async def _follow(person: Person, seen: Seen, prefix: str, *, answered: bool = True) -> Seen | None:
+async def follow(person: Person, seen: Seen, prefix: str, *, answered: bool = True) -> Seen | None:
     """Press the first button of this kind and return what it brought; None if there is none, or it was refused."""
     for button in seen.buttons:
         data = button.get("callback_data") or ""
         if data.startswith(prefix):
-            if not await _pressed(person, seen, data=data) or not answered:
+            if not await taken(person, seen, data=data) or not answered:
                 return None
             return await person.wait_for(lambda seen: seen.text, timeout_s=WAIT_S)
     return None
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     return label.replace("\u00a0", " ")
 
 

@@ -10,6 +10,7 @@ The product knows nothing of this: its classes are wrapped here, from outside.
 """
 
 import contextlib
+import dataclasses
 import functools
 import os
 import signal
@@ -102,7 +103,9 @@ def _named(job: jobs.Job) -> jobs.Job:
 
 
 def _wrap_jobs() -> None:
+    schedules = jobs.schedules
     jobs.FUNCTIONS = tuple(_named(job) for job in jobs.FUNCTIONS)  # type: ignore[assignment]
+    jobs.schedules = lambda: [dataclasses.replace(one, coroutine=_named(one.coroutine)) for one in schedules()]
 
 
 if __name__ == "__main__":

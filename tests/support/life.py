@@ -16,7 +16,7 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from app import reconcile_roubles, reconcile_stars, rouble_payments, rouble_refunds
+from app import card_renewals, reconcile_roubles, reconcile_stars, rouble_payments, rouble_receipts, rouble_refunds
 from billing import promos
 from billing.promos import Terms
 from bot.budget import Budget, Limits
@@ -24,7 +24,7 @@ from bot.sender import Sender
 from bot.star_list import StarList
 from kit import signals
 from kit.errors import Unavailable
-from tests.support import auditor
+from tests.support import auditor, card_deeds
 from tests.support.auditor import Difference
 from tests.support.deeds import DEEDS, PURSE, Deed, refund_what_was_looked_at
 from tests.support.roubles import Market
@@ -138,9 +138,9 @@ class Crowd:
         """A share of the persons does something, then a day passes, with all that falls due in it."""
         self._day += 1
         drawn = random.Random(f"{self.seed}:{self._day}")
-        weights = [weight for weight, _ in DEEDS]
+        choice = (*DEEDS, *card_deeds.DEEDS)
         awake = [person for person in self.persons if drawn.random() < share]
-        deeds = drawn.choices([deed for _, deed in DEEDS], weights, k=len(awake))
+        deeds = drawn.choices([deed for _, deed in choice], [weight for weight, _ in choice], k=len(awake))
         if drawn.random() < BAD_DAY_SHARE:
             self.acts["bad_day"] += 1
             await self.market.shop.fault(drawn.choice(BAD_DAYS), count=BAD_REQUESTS)
@@ -182,7 +182,9 @@ class Crowd:
 
     async def _look_after_roubles(self) -> None:
         await rouble_payments.sweep(self.forma.app)
+        await card_renewals.sweep(self.forma.app)
         await rouble_refunds.sweep(self.forma.app)
+        await rouble_receipts.sweep(self.forma.app)
 
     async def trouble(self) -> None:
         """Let words get lost and doubled from now on."""

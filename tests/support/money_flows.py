@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from app import rouble_payments, rouble_refunds
+from app import card_renewals, rouble_payments, rouble_refunds
 from app.context import App
 from billing import promos
 from billing.promos import Terms
@@ -65,6 +65,7 @@ class Scene:
         """Two minutes pass, and somebody else's schedule looks after payments and refunds in roubles."""
         await self.pass_time(seconds=120)
         await rouble_payments.sweep(self.sweeper)
+        await card_renewals.sweep(self.sweeper)
         await rouble_refunds.sweep(self.sweeper)
 
 
@@ -75,7 +76,7 @@ async def nothing(_: Scene, person: Person) -> None:
     """What comes before the flow: nothing."""
 
 
-async def _button(person: Person, prefix: str, **wait: Any) -> tuple[Seen, str]:
+async def button(person: Person, prefix: str, **wait: Any) -> tuple[Seen, str]:
     """Wait for a message with a button of this kind; the message, and what the button sends."""
 
     def has(seen: Seen) -> bool:
@@ -88,7 +89,7 @@ async def _button(person: Person, prefix: str, **wait: Any) -> tuple[Seen, str]:
 
 async def press(person: Person, prefix: str) -> None:
     """Press the first button of this kind that comes."""
-    seen, data = await _button(person, prefix)
+    seen, data = await button(person, prefix)
     await person.press(seen, data=data)
 
 
@@ -151,7 +152,7 @@ async def refund_by_operator(scene: Scene, person: Person) -> None:
     """The operator's /refund, looked at and typed again until the person was told."""
     mark, number = scene.stack.tg.seq, await scene.stack.scalar(PAID, id=person.id)
     await look_at(scene, person, number)
-    await _insist(scene, person, f"/refund {number} 150", "Вернули 150 ⭐", mark)
+    await insist(scene, person, f"/refund {number} 150", "Вернули 150 ⭐", mark)
 
 
 async def look_at(scene: Scene, person: Person, number: int) -> None:
@@ -161,7 +162,7 @@ async def look_at(scene: Scene, person: Person, number: int) -> None:
     await scene.pass_time(seconds=15)
 
 
-async def _insist(scene: Scene, person: Person, command: str, words: str, mark: int) -> None:
+async def insist(scene: Scene, person: Person, command: str, words: str, mark: int) -> None:
     """The operator repeats a command until the person was told; a repetition changes nothing."""
     began = time.monotonic()
     while time.monotonic() - began < WAIT_S:
@@ -184,7 +185,7 @@ async def change_up(_: Scene, person: Person) -> None:
     """A better plan is paid at once, and the old one stops renewing, here and at Telegram."""
     await person.send("/subscription")
     await press(person, "change:")
-    seen, data = await _button(person, "change-to:")
+    seen, data = await button(person, "change-to:")
     await person.press(seen, data=f"{data.rpartition(':')[0]}:{BETTER}")
     await _pay(person, "больше не продлится")
 
@@ -192,7 +193,7 @@ async def change_up(_: Scene, person: Person) -> None:
 async def change_down(_: Scene, person: Person) -> None:
     await person.send("/subscription")
     await press(person, "change:")
-    seen, data = await _button(person, "change-to:")
+    seen, data = await button(person, "change-to:")
     await person.press(seen, data=f"{data.rpartition(':')[0]}:lite")
     await press(person, "change-down:")
     await person.wait_for("тогда предложим «Лайт»", timeout_s=WAIT_S)
@@ -212,13 +213,13 @@ async def pay_unheard(scene: Scene, person: Person) -> None:
 
 async def reconcile(scene: Scene, person: Person) -> None:
     """The operator has the lists compared: what was lost is found and credited."""
-    await _insist(scene, person, "/reconcile", TOLD[PACK], scene.stack.tg.seq)
+    await insist(scene, person, "/reconcile", TOLD[PACK], scene.stack.tg.seq)
 
 
 async def give(scene: Scene, person: Person) -> None:
     await person.send("/plans")
     await press(person, "give")
-    seen, _ = await _button(person, "gift-buy:")
+    seen, _ = await button(person, "gift-buy:")
     await person.press(seen, data="gift-buy:pack")
     await _pay(person, "в подарок оплачен")
 
@@ -272,13 +273,18 @@ async def pay_roubles(scene: Scene, person: Person) -> None:
     await told(scene, person, TOLD[PACK], mark)
 
 
-async def pay_at_the_shop(scene: Scene, person: Person) -> int:
-    """Buy a pack for roubles as far as the shop's own page; what Telegram saw last before it was paid."""
+async def pay_at_the_shop(scene: Scene, person: Person, product: str = ROUBLE_PACK, **ticked: str) -> int:
+    """Buy for roubles as far as the shop's own page; what Telegram saw last before it was paid. `ticked`: fields."""
     await person.send("/plans")
-    await person.press(await person.wait_for("Планы", timeout_s=WAIT_S), ROUBLE_PACK)
+    await person.press(await person.wait_for("Планы", timeout_s=WAIT_S), product)
+    return await pay_the_sheet(scene, person, **ticked)
+
+
+async def pay_the_sheet(scene: Scene, person: Person, **ticked: str) -> int:
+    """Pay at the shop what comes; as above."""
     sheet = await person.wait_for(lambda seen: any(b.get("url") for b in seen.buttons), timeout_s=WAIT_S)
     mark = scene.stack.tg.seq
-    await scene.shop.pay(await _checkout(scene, chat.url_of(sheet)))
+    await scene.shop.pay(await _checkout(scene, chat.url_of(sheet), **ticked))
     return mark
 
 
@@ -293,13 +299,13 @@ async def told(scene: Scene, person: Person, words: str, since: int) -> None:
     raise AssertionError(f"nobody told {person.id}: {words}")
 
 
-async def _checkout(scene: Scene, url: str) -> str:
+async def _checkout(scene: Scene, url: str, **ticked: str) -> str:
     """Press the page's button, again where the page was away or knows of no outcome; the shop's number."""
     began = time.monotonic()
     while time.monotonic() - began < WAIT_S:
         try:
             page = await scene.browser.open(url)
-            went = await scene.browser.press(url, page, email=EMAIL)
+            went = await scene.browser.press(url, page, email=EMAIL, **ticked)
         except (aiohttp.ClientError, OSError):
             await asyncio.sleep(0.2)
             continue

@@ -50,6 +50,7 @@ async def test_own_words_are_edited_answered_and_reacted_to(stand: Stand) -> Non
     async with stand.page(at(who)) as page:
         column = phone(page, who)
         await say(column, "frist")
+        await expect(column.locator(".row.own .text")).to_have_text("frist")  # only what was sent can be edited
         await column.get_by_test_id("composer").press("ArrowUp")
         await say(column, "first")
         await expect(column.locator(".row.own .text")).to_have_text("first")
