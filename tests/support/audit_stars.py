@@ -126,9 +126,9 @@ class StarsAudit(Audit):
     def renew(self, data, late, swept, told) -> None:
         """A subscription lives to about its end (`late` minutes); then Telegram charges again."""
         order = data.draw(st.sampled_from(self.bound))
-        until = max((s.until for s in self.model.subscriptions if s.payload == order.payload), default=None)
-        if until:
-            self.books.now = max(self.now, until + timedelta(minutes=late))
+        ends = [s.until for s in self.model.subscriptions if s.payload == order.payload and s.until is not None]
+        if ends:
+            self.books.now = max(self.now, max(ends) + timedelta(minutes=late))
         if swept:
             self.sweep()
         charge = self._charge(order, first=False)

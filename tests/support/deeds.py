@@ -118,8 +118,8 @@ async def _in_settings(person: Person, state: str, act: Callable[[str], Awaitabl
             return
 
 
-async def change_plan(_: "Crowd", person: Person, dice: Random) -> None:
-    """To a better plan, which is paid at once, or to a cheaper one, which waits."""
+async def change_plan(crowd: "Crowd", person: Person, dice: Random) -> None:
+    """To a better plan, which is paid at once, in Stars or on a page, or to a cheaper one, which waits."""
     options = await follow(person, await answer_to(person, "/subscription"), "change:")
     if options is None:
         return
@@ -127,10 +127,12 @@ async def change_plan(_: "Crowd", person: Person, dice: Random) -> None:
     if not choices or not await taken(person, options, data=dice.choice(choices)["callback_data"]):
         return
     answer = await person.wait_for(lambda seen: seen.buttons, timeout_s=WAIT_S)
-    if any(button.get("url") for button in answer.buttons):
-        await person.pay(shop.url_of(answer))
-    else:
+    if not any(button.get("url") for button in answer.buttons):
         await follow(person, answer, "change-down:", answered=False)
+    elif "/pay/" in (url := shop.url_of(answer)):
+        await pay_on_the_page(crowd, url, dice)
+    else:
+        await person.pay(url)
 
 
 async def give(crowd: "Crowd", person: Person, dice: Random) -> None:
