@@ -74,8 +74,8 @@ async def running(plans: str, *, model_arguments: tuple[str, ...] = (), slots: i
                 ["-m", "sandbox", "model", "--port", str(model), "--slots", str(slots), *model_arguments],
                 {},
             )
-            await _healthy(f"{stack.telegram_url}/_control/health")
-            await _healthy(f"{stack.model_url}/health")
+            await healthy(f"{stack.telegram_url}/_control/health")
+            await healthy(f"{stack.model_url}/health")
             environment = {
                 "FORMA_DATABASE_URL": postgres.url(),
                 "FORMA_REDIS_URL": valkey.url(),
@@ -115,7 +115,8 @@ async def _start(
                 raise RuntimeError(f"{name} did not start")
 
 
-async def _healthy(url: str) -> None:
+async def healthy(url: str) -> None:
+    """Wait until a server answers 200; raises TimeoutError after START_S."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
         while True:
             with contextlib.suppress(aiohttp.ClientError):

@@ -4,8 +4,20 @@ import hashlib
 from pathlib import Path
 
 _LUA = Path(__file__).parent / "lua"
-_ANSWER_A_PLACE = frozenset({"submit", "position"})
-OPERATIONS = ("admit", "release", "submit", "claim", "renew", "finish", "cancel", "reap", "position", "snapshot")
+_LIBRARIES = {"submit": "place", "position": "place", "finish": "learn", "step": "learn"}
+OPERATIONS = (
+    "admit",
+    "release",
+    "submit",
+    "claim",
+    "renew",
+    "step",
+    "finish",
+    "cancel",
+    "reap",
+    "position",
+    "snapshot",
+)
 
 
 class Script:
@@ -14,7 +26,7 @@ class Script:
     def __init__(self, name: str) -> None:
         files = [f"{name}.lua"]
         if name != "configure":
-            files = ["common.lua", *(["place.lua"] if name in _ANSWER_A_PLACE else []), *files]
+            files = ["common.lua", *([f"{_LIBRARIES[name]}.lua"] if name in _LIBRARIES else []), *files]
         self.name = name
         self.source = "\n".join((_LUA / file).read_text(encoding="utf-8") for file in files)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()

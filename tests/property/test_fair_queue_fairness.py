@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from bench.queue_world import LEASE_S, SECOND, START, Request, World, arrivals, quantile
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim, QueueConfig, Ticket, Usage
-from tests.support.queue_world import LEASE_S, SECOND, START, Request, arrivals, p95, run
 
 FLOOD, LIGHT, SLOTS = 1_000, range(1, 41), 30
 INPUT_MAX, OUTPUT_MAX = 1_000, 400
@@ -35,7 +35,7 @@ async def test_persons_with_work_waiting_never_drift_apart_further_than_the_boun
                 for person, count in people.items()
                 for _ in range(count)
             ]
-            seen = await run(redis, config(slots), requests, until=START + 300 * SECOND)
+            seen = await World(redis, config(slots)).run(requests, until=START + 300 * SECOND)
             # Work in flight counts when it is done: up to all slots may be one person's largest.
             bound = 2 * max(INPUT_MAX, 2 * OUTPUT_MAX * slots) + (INPUT_MAX + 2 * OUTPUT_MAX) * slots
             for span in range(5):
@@ -60,7 +60,7 @@ async def test_plans_of_weight_1_2_and_4_get_their_shares(redis: Redis) -> None:
         for _ in range(1_000)
     ]
     until = START + 240 * SECOND
-    seen = await run(redis, config(8), requests, until=until)
+    seen = await World(redis, config(8)).run(requests, until=until)
     got = [seen.got(person, START, until) for person in (1, 2, 3)]
     assert got[1] / got[0] == pytest.approx(2, rel=0.1)
     assert got[2] / got[0] == pytest.approx(4, rel=0.1)
@@ -76,7 +76,7 @@ async def test_idling_banks_no_credit(redis: Redis, pause_s: int, slots: int, se
     requests += [Request(back - 60 * SECOND, 1, 100, 50, cap=slots) for _ in range(150 * slots)]
     requests += [Request(back, 2, dice.randint(50, 150), 50, cap=slots) for _ in range(100 * slots)]
     until = back + 60 * SECOND
-    seen = await run(redis, config(slots), requests, until=until)
+    seen = await World(redis, config(slots)).run(requests, until=until)
     first, second = (seen.got(person, back, until) for person in (1, 2))
     assert first + second > 8_000 * slots
     assert abs(second - first) <= 2 * max(150, 2 * 50 * slots) + 300 * slots
@@ -91,13 +91,13 @@ async def test_a_flood_of_1500_requests_delays_forty_light_persons_by_seconds_on
         for person in LIGHT
         for at in arrivals(dice, every_s=60, until_s=300)
     ]
-    seen = await run(redis, config(SLOTS, lag_max=16_384, reserve_min=3, reserve_max=3), flood + light)
-    waits = [wait for person in LIGHT for wait in seen.waits[person]]
-    assert p95(waits) < 3, p95(waits)
+    seen = await World(redis, config(SLOTS, lag_max=16_384, reserve_min=3, reserve_max=3)).run(flood + light)
+    waits = seen.waits(LIGHT)
+    assert quantile(waits, 0.95) < 3, quantile(waits, 0.95)
     assert max(waits) < 15
     # Nobody starves, the flood included, and it gets what the others leave free.
-    assert sum(map(len, seen.waits.values())) == len(flood) + len(light)
-    assert seen.busy_us / ((seen.until - START) * SLOTS) > 0.8
+    assert len(seen.served) == len(flood) + len(light)
+    assert seen.busy_share > 0.8
 
 
 async def test_a_reserve_that_follows_arrivals_spares_light_persons_nearly_all_waiting(redis: Redis) -> None:
@@ -109,11 +109,11 @@ async def test_a_reserve_that_follows_arrivals_spares_light_persons_nearly_all_w
         for at in arrivals(dice, every_s=60, until_s=200)
     ]
     until = START + 200 * SECOND
-    plain = await run(redis, config(SLOTS, lag_max=16_384), flood + light, until=until)
-    spared = await run(redis, config(SLOTS, lag_max=16_384, reserve_max=6), flood + light, until=until)
-    waits = [[w for person in LIGHT for w in seen.waits[person]] for seen in (plain, spared)]
-    assert p95(waits[1]) <= 1.5, p95(waits[1])
-    assert p95(waits[1]) < p95(waits[0])
+    plain = await World(redis, config(SLOTS, lag_max=16_384)).run(flood + light, until=until)
+    spared = await World(redis, config(SLOTS, lag_max=16_384, reserve_max=6)).run(flood + light, until=until)
+    waits = [seen.waits(LIGHT) for seen in (plain, spared)]
+    assert quantile(waits[1], 0.95) <= 1.5, quantile(waits[1], 0.95)
+    assert quantile(waits[1], 0.95) < quantile(waits[0], 0.95)
 
 
 async def test_the_reserve_grows_with_light_arrivals_and_goes_when_they_stop(redis: Redis) -> None:
@@ -123,7 +123,7 @@ async def test_the_reserve_grows_with_light_arrivals_and_goes_when_they_stop(red
         for number, at in enumerate(arrivals(dice, every_s=0.4, until_s=300, since_s=100), start=1)
     ]
     quiet = [Request(START + at * SECOND, 10**6, 100, 40, cap=1) for at in (*range(20, 100, 20), *range(700, 900, 50))]
-    seen = await run(redis, config(SLOTS, reserve_max=6), light + quiet)
+    seen = await World(redis, config(SLOTS, reserve_max=6)).run(light + quiet)
     before, during, after = (
         [reserve for at, reserve in seen.reserves if since <= (at - START) / SECOND < until]
         for since, until in ((0, 95), (200, 300), (700, 1_000))
