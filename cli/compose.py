@@ -13,6 +13,7 @@ from billing.yookassa.client import YooKassa
 from inference import models
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import QueueConfig
+from inference.replicas.choice import Replicas
 from kit import migrate, redis, stamp
 from kit.clock import Clock
 from kit.db import Database
@@ -85,6 +86,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
                 models=known,
                 plans=plans,
                 queues=queues,
+                replicas=await stack.enter_async_context(Replicas(client)),
                 yookassa=await stack.enter_async_context(shop) if shop else None,
             )
     finally:

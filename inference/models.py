@@ -52,6 +52,8 @@ class Replica:
     base_url: str
     api_key: str = field(default="", repr=False)
     gpu_group: str = ""
+    weight: int = 1
+    """How much of the load it gets beside the others: twice the weight, twice the requests."""
 
 
 @dataclass(frozen=True, slots=True)
