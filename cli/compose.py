@@ -10,7 +10,7 @@ import structlog
 from app.context import App
 from billing import catalog
 from billing.yookassa.client import YooKassa
-from inference import models
+from inference import models, models_file
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import QueueConfig
 from inference.replicas.choice import Replicas
@@ -47,8 +47,8 @@ def telegram(settings: Settings) -> TelegramAddress:
 def load_models(settings: Settings) -> models.Models:
     """Return the models of FORMA_MODEL_URL, or those of models.toml. Raises Misconfigured."""
     if settings.model_url:
-        return models.single_model(settings.model_url, settings.model_name, settings.model_key.get_secret_value())
-    return models.load(settings.models_file)
+        return models_file.single_model(settings.model_url, settings.model_name, settings.model_key.get_secret_value())
+    return models_file.load(settings.models_file)
 
 
 def yookassa(settings: Settings) -> YooKassa | None:
