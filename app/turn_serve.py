@@ -202,15 +202,19 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> Chat
 
 
 async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
-    """Read the model's stream into `stream`; where it fails before the first token, the next replica is asked.
-
-    A person's turns begin at the same replica each time, since its prefix cache knows their dialog.
-    """
-    replicas, home = started.model.replicas, started.turn.person_id
-    for attempt, pause_s in enumerate((*RETRY_PAUSES_S, None)):
+    """Read the model's stream into `stream`; where it fails before the first token, another replica is asked."""
+    failed: list[str] = []
+    for pause_s in (*RETRY_PAUSES_S, None):
         try:
-            request = await _request(started, replicas[(home + attempt) % len(replicas)], vllm)
-            return await _read(app, started, request, stream, flusher, vllm)
+            async with app.replicas.take(started.model, prefer=started.turn.dialog_id, avoid=failed) as replica:
+                failed.append(replica.base_url)
+                request = await _request(started, replica, vllm)
+                return await _read(app, started, request, stream, flusher, vllm)
+        except asyncio.CancelledError:
+            # It waited for a free slot, or for the length of its prompt.
+            if not _interrupted(stream):
+                raise
+            return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)
         except ModelError as error:
             if error.started or not error.retryable or pause_s is None:
                 raise
