@@ -16,7 +16,7 @@ from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
 from inference import dialogs, prompt, turns
-from inference.errors import ModelError
+from inference.errors import BrokenAnswer, ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
 from inference.models import Model, Replica
@@ -40,6 +40,7 @@ ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
 CLOSE_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 FINISH_STOPPED = "stopped"
+FINISH_LENGTH = "length"
 NOTHING_USED = QueueUsage(0, 0, 0)
 # Nobody counts characters: what fits into a question is said in steps of so many.
 CHARS_STEP = 500
@@ -259,6 +260,10 @@ async def _read(
                     await flusher.first(stream)
                     first_at = app.clock.now()
                     first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))
+        if not stream.text.strip() and finish_reason != FINISH_LENGTH:
+            # Nothing was said, so nothing was seen: another try may say something. One that ran into its limit
+            # while thinking would run into it again.
+            raise BrokenAnswer("an answer without text")
     except asyncio.CancelledError:
         if not _interrupted(stream):
             raise
