@@ -13,6 +13,7 @@ from billing import (
     tables,
 )
 from inference import dialogs, turns
+from inference.replicas import orders as replica_orders
 from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "outbox",
     "persons",
     "renewal_stops",
+    "replica_orders",
     "rouble_receipts",
     "rouble_tables",
     "stamp",

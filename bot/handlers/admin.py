@@ -233,7 +233,7 @@ def _grant_arguments(raw: str) -> tuple[str, str, str]:
 async def queue(message: Message, ctx: Context) -> None:
     """Who waits and who is being answered, per model."""
     say = _say(ctx)
-    states = {name: await fair.snapshot() for name, fair in ctx.app.queues.items()}
+    states = {name: await fair.snapshot() for name, fair in list(ctx.app.queues.items())}
     ctx.reply("\n\n".join(cards.queue(say, name, state) for name, state in states.items()))
 
 
