@@ -12,7 +12,7 @@ from billing import (
     star_transactions,
     tables,
 )
-from inference import dialogs, turns
+from inference import dialogs, house_work, summaries, turns
 from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "chats",
     "dialogs",
     "growth_tables",
+    "house_work",
     "inbox",
     "incidents",
     "outbox",
@@ -33,6 +34,7 @@ __all__ = [
     "stamp",
     "star_reconciliation",
     "star_transactions",
+    "summaries",
     "tables",
     "turns",
 ]

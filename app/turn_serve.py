@@ -77,6 +77,9 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
     except asyncio.CancelledError:
         await cleanly(_give_back(app, fair, claim))
         raise
+    if started and not prompt.own_messages(started.messages):
+        await _drop(app, started.turn)
+        started = None
     if started is None:
         await fair.finish(claim, NOTHING_USED)
         return
@@ -128,6 +131,13 @@ async def _start(app: App, claim: Claim) -> Started | None:
     assert person is not None  # a foreign key holds it
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
     return Started(turn, person, app.chat_model(turn.model), messages)
+
+
+async def _drop(app: App, turn: Turn) -> None:
+    """Close a turn whose dialog was deleted while it waited."""
+    async with app.db.transaction() as tx:
+        closed = await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
+    await turn_close.after(app, closed)
 
 
 def _meta(app: App, started: Started) -> PreviewMeta:
