@@ -12,7 +12,7 @@ from billing import (
     star_transactions,
     tables,
 )
-from inference import dialogs, turns
+from inference import dialogs, house_work, summaries, turns
 from inference.replicas import orders as replica_orders
 from kit import audit, chats, inbox, outbox, stamp
 
@@ -24,6 +24,7 @@ __all__ = [
     "chats",
     "dialogs",
     "growth_tables",
+    "house_work",
     "inbox",
     "incidents",
     "outbox",
@@ -35,6 +36,7 @@ __all__ = [
     "stamp",
     "star_reconciliation",
     "star_transactions",
+    "summaries",
     "tables",
     "turns",
 ]

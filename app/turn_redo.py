@@ -56,7 +56,8 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) ->
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
     await _admit(app, person, old, key, now)
     async with begin() as tx:
-        await dialogs.lock(tx, old.dialog_id)
+        if (await dialogs.lock(tx, old.dialog_id)).deleted:
+            raise Expired
         if not await dialogs.release_messages(tx, turn_id):
             raise Done
         opened = await _open(app, tx, person, old, key, now)
@@ -75,7 +76,8 @@ async def go_on(app: App, begin: Transaction, *, person: Person, turn_id: int, t
     key = f"continue:{turn_id}"
     await _admit(app, person, old, key, now)
     async with begin() as tx:
-        await dialogs.lock(tx, old.dialog_id)
+        if (await dialogs.lock(tx, old.dialog_id)).deleted:
+            raise Expired
         asked = await dialogs.add_user_message(
             tx,
             dialog_id=old.dialog_id,

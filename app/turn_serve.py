@@ -81,6 +81,9 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
     except asyncio.CancelledError:
         await cleanly(_give_back(app, fair, claim))
         raise
+    if started and not prompt.own_messages(started.messages):
+        await _drop(app, started.turn)
+        started = None
     if started is None:
         await fair.finish(claim, NOTHING_USED)
         return
@@ -139,6 +142,13 @@ async def _start(app: App, claim: Claim) -> Started | None:
         await turn_close.after(app, closed)
         return None
     return Started(turn, person, model, messages)
+
+
+async def _drop(app: App, turn: Turn) -> None:
+    """Close a turn whose dialog was deleted while it waited."""
+    async with app.db.transaction() as tx:
+        closed = await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
+    await turn_close.after(app, closed)
 
 
 def _meta(app: App, started: Started) -> PreviewMeta:

@@ -12,6 +12,7 @@ def commands(say: Words) -> list[BotCommand]:
     """Return the commands of a private chat, the most used first."""
     texts = {
         "new": say.say("command-new"),
+        "dialogs": say.say("command-dialogs"),
         "stop": say.say("command-stop"),
         "balance": say.say("command-balance"),
         "plans": say.say("command-plans"),

@@ -12,6 +12,8 @@ USER, ASSISTANT = "user", "assistant"
 HISTORY_MESSAGES_MAX = 60
 WAITING_MESSAGES_MAX = 20
 MESSAGE_CHARS_MAX = 64_000
+# The space of the advisory locks that order a chat's changes of its active dialog.
+_LOCKS = 4_021
 
 dialogs = sa.Table(
     "dialogs",
@@ -21,8 +23,13 @@ dialogs = sa.Table(
     sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id", ondelete="CASCADE"), nullable=False),
     sa.Column("active", sa.Boolean, nullable=False, server_default="true"),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("title", sa.Text),
+    # A deleted dialog keeps its row for the turns that were paid for, and not one word.
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("deleted_at IS NULL OR (NOT active AND title IS NULL)", name="deleted_is_empty"),
     sa.Index("uq_dialogs_active", "chat_id", unique=True, postgresql_where=sa.text("active")),
     sa.Index("ix_dialogs_person_id", "person_id"),
+    sa.Index("ix_dialogs_chat_id", "chat_id", postgresql_where=sa.text("deleted_at IS NULL")),
 )
 
 messages = sa.Table(
@@ -36,6 +43,9 @@ messages = sa.Table(
     sa.Column("message_id", sa.BigInteger),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    # What the text takes by a model server's own count, and of which model that is.
+    sa.Column("tokens", sa.Integer),
+    sa.Column("tokens_model", sa.Text),
     sa.CheckConstraint("role IN ('user', 'assistant')", name="role_known"),
     sa.Index(
         "uq_messages_chat_id_message_id",
@@ -86,13 +96,58 @@ async def lock_active(tx: AsyncConnection, *, chat_id: int, person_id: int, now:
     return made
 
 
-async def lock(tx: AsyncConnection, dialog_id: int) -> None:
-    """Lock one dialog's row, active or not."""
-    await tx.execute(sa.text("SELECT FROM dialogs WHERE id = :id FOR UPDATE"), {"id": dialog_id})
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A dialog whose row is locked until the transaction ends."""
+
+    deleted: bool
+    titled: bool
+
+
+async def lock(tx: AsyncConnection, dialog_id: int) -> Locked:
+    """Lock one dialog's row, active or not; one whose person is gone counts as deleted."""
+    row = (
+        await tx.execute(
+            sa.text(
+                """
+                SELECT deleted_at IS NOT NULL AS deleted, title IS NOT NULL AS titled
+                FROM dialogs WHERE id = :id FOR UPDATE
+                """
+            ),
+            {"id": dialog_id},
+        )
+    ).one_or_none()
+    return Locked(row.deleted, row.titled) if row else Locked(deleted=True, titled=False)
+
+
+async def _lock_chat(tx: AsyncConnection, chat_id: int) -> None:
+    """Let the changes of which dialog is active come one after the other; buttons of a chat may be pressed at once."""
+    await tx.execute(
+        sa.text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
+        {"space": _LOCKS, "chat": chat_id},
+    )
+
+
+async def activate(tx: AsyncConnection, *, chat_id: int, dialog_id: int) -> bool:
+    """Go on with one of the chat's dialogs; False when it is not of this chat, or was deleted."""
+    await _lock_chat(tx, chat_id)
+    values = {"chat": chat_id, "id": dialog_id}
+    mine = await tx.scalar(
+        sa.text("SELECT id FROM dialogs WHERE id = :id AND chat_id = :chat AND deleted_at IS NULL FOR UPDATE"), values
+    )
+    if mine is None:
+        return False
+    # Two statements, since the one active dialog of a chat is watched row by row.
+    await tx.execute(
+        sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND active AND id <> :id"), values
+    )
+    await tx.execute(sa.text("UPDATE dialogs SET active = true WHERE id = :id AND NOT active"), values)
+    return True
 
 
 async def close_active(tx: AsyncConnection, *, chat_id: int) -> bool:
     """End the chat's active dialog, so that the next message begins a new one; False if there was none."""
+    await _lock_chat(tx, chat_id)
     done = await tx.execute(
         sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND active"), {"chat": chat_id}
     )

@@ -54,6 +54,7 @@ language-set = We speak English now.
 ## Commands: descriptions in Telegram's menu, up to 256 characters
 
 command-new = New conversation
+command-dialogs = All conversations
 command-stop = Stop the answer
 command-balance = What is left
 command-subscription = Subscription and cancelling

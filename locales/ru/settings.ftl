@@ -54,6 +54,7 @@ language-set = Теперь говорим по-русски.
 ## Команды: описания в меню Telegram, до 256 знаков
 
 command-new = Новый разговор
+command-dialogs = Все разговоры
 command-stop = Остановить ответ
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена

@@ -334,7 +334,8 @@ async def stack(
 ) -> AsyncIterator[Stack]:
     """Forma's processes on the given servers, with a Telegram and a model server of their own; `more` are settings.
 
-    `environment` is what the processes see besides their settings; `module` is what is run instead of cli.
+    `environment` is what the processes see besides their settings; `module` is what is run instead of cli. The house
+    asks the model for nothing unless `more` says so.
     """
     telegram = await sandbox.telegram.server.start()
     model = await sandbox.model.server.start(**(model_options or {}))
@@ -344,7 +345,7 @@ async def stack(
         telegram_api_url=telegram.base_url,
         model_url=model.base_url,
         model_name=compose.SANDBOX_MODEL,
-        **more,
+        **{"house_calls": 0, **more},
     )
     db, redis = Database(database_url, pool_size=2), Redis.from_url(redis_url)
     try:
