@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import NoReturn
 
 import structlog
 
@@ -9,7 +10,7 @@ from app import model_groups
 from app.context import App
 from cli import compose
 from cli.lifetime import Ready, run_until
-from kit.errors import Misconfigured
+from kit.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,20 @@ WEB_SHUTDOWN_S = 2.0
 def shared(app: App) -> list[Awaitable[None]]:
     """What every process does beside its own work: it follows the clock, and the models with their servers."""
     return [compose.follow_clock(app), model_groups.follow(app)]
+
+
+async def reload_on(hangup: asyncio.Event, app: App) -> NoReturn:
+    """Read models.toml again, in all processes, whenever this one is sent SIGHUP. Runs until cancelled."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            done = await model_groups.reload(app)
+        except (Misconfigured, Unavailable) as error:
+            log.warning("models_not_reloaded", error=" ".join(map(str, error.args)))
+            continue
+        for warning in done.warnings:
+            log.warning("model_server_away", what=warning)
 
 
 async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:

@@ -6,10 +6,10 @@ loaded. Redis decides for all workers at once; while it is away each worker choo
 
 import asyncio
 import contextlib
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -249,7 +249,7 @@ class Replicas:
 
 def _by_likelihood(replicas: list[Replica], prefer: int) -> list[Replica]:
     """Rendezvous hashing: the same dialog meets the servers in the same order, whichever of them there are."""
-    return sorted(replicas, key=lambda one: zlib.crc32(f"{prefer}:{one.base_url}".encode()))
+    return sorted(replicas, key=lambda one: blake2b(f"{prefer} {one.base_url}".encode(), digest_size=8).digest())
 
 
 def _verdict(error: ModelError) -> tuple[str, float]:
