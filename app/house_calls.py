@@ -5,13 +5,14 @@ What a call took is posted from the house to the house, once, in the transaction
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.context import App
 from billing import ledger
 from billing.ledger import House
 from inference.errors import BrokenAnswer, TimedOut
@@ -22,6 +23,7 @@ from inference.vllm import ChatRequest, Usage, VllmClient
 from kit.observability import house_tokens_total
 
 CALL_S_MAX: Final = 90.0
+SLOT_S_MAX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,25 @@ class Said:
     usage: Usage
 
 
-def replica_of(model: Model, person_id: int) -> Replica:
-    """Return the server that has this person's dialogs in its prefix cache, as app.turn_serve chooses it."""
-    return model.replicas[person_id % len(model.replicas)]
+@contextlib.asynccontextmanager
+async def replica(app: App, model: Model, dialog_id: int) -> AsyncIterator[Replica]:
+    """Hold the server that has a dialog in its prefix cache, or another one. Raises NoReplica when all are full."""
+    async with app.replicas.take(model, prefer=dialog_id, wait_s=SLOT_S_MAX) as taken:
+        yield taken
 
 
 async def ask(
-    vllm: VllmClient, model: Model, messages: Sequence[ChatMessage], *, person_id: int, max_tokens: int
+    vllm: VllmClient,
+    server: Replica,
+    model: Model,
+    messages: Sequence[ChatMessage],
+    *,
+    person_id: int,
+    max_tokens: int,
 ) -> Said:
     """Ask the model once, for at most CALL_S_MAX. Raises ModelError, for an empty answer too."""
     request = ChatRequest(
-        replica=replica_of(model, person_id),
+        replica=server,
         model=model.name,
         messages=messages,
         max_tokens=max_tokens,

@@ -5,14 +5,15 @@ failure is put off (inference.house_work); a worker that stops gives its claims 
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Final, NoReturn
 
 import structlog
 
-from app import titling
+from app import summarising, titling
 from app.context import App
 from inference import house_work
-from inference.errors import ModelError
+from inference.errors import NoReplica
 from inference.house_work import Work
 from inference.vllm import VllmClient
 from kit.errors import Unavailable
@@ -24,6 +25,11 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 1.0
 AWAY_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 3.0
+FULL_FOR: Final = timedelta(seconds=10)
+"""How long work waits whose model has no server free after all."""
+
+
+_DO: Final = {"title": titling.entitle, "summary": summarising.summarise}
 
 
 class HouseLane:
@@ -82,11 +88,14 @@ class HouseLane:
 
     async def _do(self, work: Work) -> None:
         try:
-            await titling.entitle(self._app, self._vllm, work)
+            await _DO[work.kind](self._app, self._vllm, work)
             outcome = "done"
         except asyncio.CancelledError:
-            await cleanly(self._give_back(work))
+            await cleanly(self._give_back(work, timedelta()))
             raise
+        except NoReplica:
+            await self._give_back(work, FULL_FOR)
+            return
         except Exception as error:
             outcome = "failed"
             await self._failed(work, error)
@@ -94,10 +103,8 @@ class HouseLane:
 
     async def _failed(self, work: Work, error: Exception) -> None:
         fields = {"kind": work.kind, "dialog": work.dialog_id, "tries": work.tries}
-        if isinstance(error, ModelError):
-            log.warning("house_call_failed", **fields, reason=error.detail)
-        elif isinstance(error, Unavailable):
-            log.warning("house_call_unavailable", **fields, what=error.what)
+        if isinstance(error, Unavailable):
+            log.warning("house_call_failed", **fields, what=error.what, reason=error.detail)
         else:
             log.error("house_call_crashed", **fields, exc_info=error)
         try:
@@ -106,9 +113,9 @@ class HouseLane:
         except Unavailable as second:  # the claim lapses by itself
             log.warning("house_call_not_put_off", what=second.what)
 
-    async def _give_back(self, work: Work) -> None:
+    async def _give_back(self, work: Work, pause: timedelta) -> None:
         try:
             async with self._app.db.transaction() as tx:
-                await house_work.give_back(tx, work, now=self._app.clock.now())
+                await house_work.give_back(tx, work, due_at=self._app.clock.now() + pause)
         except Unavailable as error:
             log.warning("house_call_not_given_back", what=error.what)

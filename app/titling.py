@@ -36,7 +36,8 @@ async def entitle(app: App, vllm: VllmClient, work: Work) -> None:
         *({"role": one.role, "content": one.text[:MESSAGE_CHARS_MAX]} for one in opening.messages),
         {"role": dialogs.USER, "content": _ASK[person.language]},
     ]
-    said = await house_calls.ask(vllm, model, messages, person_id=person.id, max_tokens=TITLE_TOKENS_MAX)
+    async with house_calls.replica(app, model, work.dialog_id) as server:
+        said = await house_calls.ask(vllm, server, model, messages, person_id=person.id, max_tokens=TITLE_TOKENS_MAX)
     title = titles.of_model(said.text)
     if not title:
         raise BrokenAnswer("no title")

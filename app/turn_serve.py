@@ -15,12 +15,12 @@ from app import persons, preferences, turn_close
 from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
-from inference import dialogs, prompt, turns
+from inference import counting, dialogs, house_work, prompt, summaries, turns
 from inference.errors import BrokenAnswer, ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
 from inference.models import Model, Replica
-from inference.prompt import ChatMessage, PromptTooLong
+from inference.prompt import ChatMessage, Prompt, PromptTooLong
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim
 from inference.queue.ticket import Usage as QueueUsage
@@ -56,6 +56,7 @@ class Started:
     person: Person
     model: Model
     messages: list[dialogs.Message]
+    summary: str
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Generated:
     finish_reason: str
     first_token_at: datetime | None
     model: Model
+    crowded: bool = False
 
 
 async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: VllmClient) -> None:
@@ -131,7 +133,10 @@ async def _start(app: App, claim: Claim) -> Started | None:
         if turn is None:
             return None
         person = await persons.find(tx, person_id=turn.person_id)
-        messages = await dialogs.history(tx, dialog_id=turn.dialog_id, turn_id=turn.id)
+        summary = await summaries.of(tx, turn.dialog_id)
+        messages = await dialogs.history(
+            tx, dialog_id=turn.dialog_id, turn_id=turn.id, after=summary.covers_turn_id, model=turn.model
+        )
     assert person is not None  # a foreign key holds it
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
     model = app.models.heir(turn.model)
@@ -141,7 +146,7 @@ async def _start(app: App, claim: Claim) -> Started | None:
             closed = await turn_close.failed(app, tx, turn, reason=reason, notice=notice, fence=claim.fence)
         await turn_close.after(app, closed)
         return None
-    return Started(turn, person, model, messages)
+    return Started(turn, person, model, messages, summary.text)
 
 
 async def _drop(app: App, turn: Turn) -> None:
@@ -189,6 +194,8 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     except asyncio.CancelledError:
         # A stop that came too late, or the worker's end: the answer is whole, so one transaction is worth its time.
         await closing
+    if generated.crowded:
+        await _want_summary(app, turn)
     return generated.usage
 
 
@@ -203,6 +210,12 @@ def _priced(turn: Turn, model: Model) -> Turn:
     )
 
 
+async def _want_summary(app: App, turn: Turn) -> None:
+    with contextlib.suppress(Unavailable):  # the next turn of the dialog wants it again
+        async with app.db.transaction() as tx:
+            await house_work.want(tx, dialog_id=turn.dialog_id, kind="summary", now=app.clock.now())
+
+
 def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong) -> int:
     """Return how many characters one question may have, by what this one's tokens took, a little less and rounded."""
     if isinstance(error, PromptTooLong):
@@ -213,25 +226,27 @@ def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong
     return max(CHARS_STEP, chars * 9 // 10 // CHARS_STEP * CHARS_STEP)
 
 
-async def _request(started: Started, replica: Replica, vllm: VllmClient) -> ChatRequest:
+async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tuple[ChatRequest, Prompt]:
     turn, model = started.turn, started.model
     input_max = min(turn.input_max, model.input_tokens_max)
     wanted = preferences.of(started.person.settings)
     system = prompt.persona(started.person.language, wanted.length)
+    head = prompt.head(system, started.summary, started.person.language)
 
     async def count(messages: list[ChatMessage]) -> int:
-        return await vllm.tokenize(replica, model.name, messages)
+        return await counting.whole(vllm, replica, model, messages)
 
-    messages = await prompt.build(system, started.messages, tokens_max=input_max, count_tokens=count)
-    return ChatRequest(
+    built = await prompt.build(head, started.messages, tokens_max=input_max, count_tokens=count)
+    request = ChatRequest(
         replica=replica,
         model=model.name,
-        messages=messages,
+        messages=built.messages,
         max_tokens=min(turn.output_max, model.answer_tokens_max),
         sampling=model.sampling,
         chat_template=model.chat_template,
         cache_salt=str(turn.person_id),
     )
+    return request, built
 
 
 async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
@@ -272,8 +287,10 @@ async def _ask(
         try:
             async with app.replicas.take(started.model, prefer=started.turn.dialog_id, avoid=failed) as replica:
                 failed.append(replica.base_url)
-                request = await _request(started, replica, vllm)
-                return await _read(app, started, request, stream, flusher, vllm)
+                request, built = await _request(started, replica, vllm)
+                generated = await _read(app, started, request, stream, flusher, vllm)
+                generated.crowded = built.crowded(generated.usage.completion_tokens)
+                return generated
         except asyncio.CancelledError:
             # It waited for a free slot, or for the length of its prompt.
             if not _interrupted(stream):

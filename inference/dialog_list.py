@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inference import titles
+from inference import dialogs, titles
 from inference.dialogs import Message
 
 EXPORT_BYTES_MAX: Final = 20 * 1_048_576
@@ -86,6 +86,23 @@ async def find(connection: AsyncConnection, *, chat_id: int, dialog_id: int) -> 
 def _entry(row: sa.Row[tuple[int, ...]]) -> Entry:
     title = row.title or titles.of_words(row.first or "")
     return Entry(row.id, title, row.active, row.messages, row.created_at, row.last_at)
+
+
+async def activate(tx: AsyncConnection, *, chat_id: int, dialog_id: int) -> bool:
+    """Go on with one of the chat's dialogs; False when it is not of this chat, or was deleted."""
+    await dialogs.lock_chat(tx, chat_id)
+    values = {"chat": chat_id, "id": dialog_id}
+    mine = await tx.scalar(
+        sa.text("SELECT id FROM dialogs WHERE id = :id AND chat_id = :chat AND deleted_at IS NULL FOR UPDATE"), values
+    )
+    if mine is None:
+        return False
+    # Two statements, since the one active dialog of a chat is watched row by row.
+    await tx.execute(
+        sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND active AND id <> :id"), values
+    )
+    await tx.execute(sa.text("UPDATE dialogs SET active = true WHERE id = :id AND NOT active"), values)
+    return True
 
 
 async def rename(tx: AsyncConnection, *, chat_id: int, dialog_id: int, title: str) -> bool:

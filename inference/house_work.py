@@ -97,27 +97,23 @@ async def done(tx: AsyncConnection, work: Work) -> None:
 async def failed(tx: AsyncConnection, work: Work, *, now: datetime) -> None:
     """Put a piece of work off, each time for longer; after TRIES_MAX it rests."""
     due_at = now + PAUSES[min(work.tries, len(PAUSES)) - 1] if work.tries < TRIES_MAX else None
-    await _put_off(tx, work, due_at)
-
-
-async def give_back(tx: AsyncConnection, work: Work, *, now: datetime) -> None:
-    """Return a claim unused, since this worker stops: another one takes it at once, and it counts as no try."""
-    await tx.execute(
-        sa.text(
-            """
-            UPDATE house_work SET due_at = :now, tries = tries - 1
-            WHERE dialog_id = :dialog AND kind = :kind AND tried_at IS NOT DISTINCT FROM :at
-            """
-        ),
-        {"now": now, "dialog": work.dialog_id, "kind": work.kind, "at": work.claimed_at},
-    )
-
-
-async def _put_off(tx: AsyncConnection, work: Work, due_at: datetime | None) -> None:
     await tx.execute(
         sa.text(
             """
             UPDATE house_work SET due_at = :due
+            WHERE dialog_id = :dialog AND kind = :kind AND tried_at IS NOT DISTINCT FROM :at
+            """
+        ),
+        {"due": due_at, "dialog": work.dialog_id, "kind": work.kind, "at": work.claimed_at},
+    )
+
+
+async def give_back(tx: AsyncConnection, work: Work, *, due_at: datetime) -> None:
+    """Return a claim unused, to be taken from `due_at` on; it counts as no try."""
+    await tx.execute(
+        sa.text(
+            """
+            UPDATE house_work SET due_at = :due, tries = tries - 1
             WHERE dialog_id = :dialog AND kind = :kind AND tried_at IS NOT DISTINCT FROM :at
             """
         ),

@@ -80,7 +80,7 @@ async def open_(query: CallbackQuery, ctx: Context) -> None:
     """Go on with a dialog; an answer that runs in another one comes all the same."""
     async with ctx.transaction() as tx:
         entry = await _find(ctx, tx, query)
-        if not await dialogs.activate(tx, chat_id=ctx.chat_id, dialog_id=entry.id):
+        if not await dialog_list.activate(tx, chat_id=ctx.chat_id, dialog_id=entry.id):
             raise Expired
         _edit(ctx, query, *dialog_view.opened(ctx.words, entry))
     await answer(ctx, query)
