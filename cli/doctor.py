@@ -16,11 +16,11 @@ from aiogram.types import BotCommandScopeAllPrivateChats
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
-from app import books
+from app import books, model_groups
 from billing import catalog, rouble_receipts
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
-from inference import models
+from inference import model_probe
 from kit import migrate, redis, stamp
 from kit.addresses import lies_within, networks
 from kit.clock import Clock
@@ -193,8 +193,8 @@ async def _redis(settings: Settings) -> list[Finding]:
 async def _models(settings: Settings) -> list[Finding]:
     found = []
     async with aiohttp.ClientSession() as session:
-        for model in compose.load_models(settings):
-            result = await models.probe(model, session)
+        for model in model_groups.read(settings):
+            result = await model_probe.probe(model, session)
             if result.reachable and not result.problems:
                 found.append(Finding("good", f"{model.id}: {model.name}"))
             severity: State = "bad" if settings.bot_id else "note"
