@@ -42,7 +42,6 @@ ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
 CLOSE_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 FINISH_STOPPED = "stopped"
-FINISH_LENGTH = "length"
 NOTHING_USED = QueueUsage(0, 0, 0)
 # Nobody counts characters: what fits into a question is said in steps of so many.
 CHARS_STEP = 500
@@ -340,9 +339,8 @@ async def _read(
                     await flusher.first(stream)
                     first_at = app.clock.now()
                     first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))
-        if not stream.text.strip() and finish_reason != FINISH_LENGTH:
-            # Nothing was said, so nothing was seen: another try may say something. One that ran into its limit
-            # while thinking would run into it again.
+        # Another try may say something, but for one that ran into its limit while thinking.
+        if not stream.text.strip() and finish_reason != "length":
             raise BrokenAnswer("an answer without text")
     except asyncio.CancelledError:
         if not _interrupted(stream):
@@ -368,13 +366,8 @@ async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> 
         log.warning("turn_discarded")
         return
     await turn_close.after(app, closed)
-    log.info(
-        "turn_closed",
-        status=outcome.status,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        closed=closed is not None,
-    )
+    counts = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
+    log.info("turn_closed", status=outcome.status, closed=closed is not None, **counts)
 
 
 async def _close_patiently(app: App, turn: Turn, stream: Stream, outcome: Outcome) -> Closed | None:
