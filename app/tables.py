@@ -13,6 +13,7 @@ from billing import (
     tables,
 )
 from inference import dialogs, house_work, summaries, turns
+from inference.replicas import orders as replica_orders
 from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "outbox",
     "persons",
     "renewal_stops",
+    "replica_orders",
     "rouble_receipts",
     "rouble_tables",
     "stamp",

@@ -13,13 +13,15 @@ from enum import StrEnum
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import plan_limits
 from app.context import App
 from app.persons import Person
+from app.plan_limits import Place
 from billing import allowance, entitlements, holds
 from billing.entitlements import Entitlement
 from inference import dialogs, prompt, turns
 from inference.models import Model
-from inference.queue.ticket import Limits, Ticket, microseconds
+from inference.queue.ticket import Ticket, microseconds
 from inference.turns import Turn
 from kit import signals
 from kit.errors import InsufficientTokens, QueueFull, Unavailable
@@ -76,13 +78,16 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
     now = app.clock.now()
     entitlement, opens = await _look(app, incoming, now)
     key = f"{incoming.chat_id}:{incoming.message_id}"
+    person_id = incoming.person.id
+    place: Place | None = None
     if opens:
-        await _admit(app, incoming, entitlement, key)
+        place = await plan_limits.admit(app, app.chat_model(), entitlement, person_id=person_id, key=key)
     try:
         async with begin() as tx:
-            accepted = await _write(app, tx, incoming, entitlement, key, now)
+            admitted = plan_limits.turn_key(place, key)
+            accepted = await _write(app, tx, incoming, entitlement, admitted, now)
     except InsufficientTokens as error:
-        await _give_up_place(app, incoming, key)
+        await plan_limits.give_back(place, request=not error.reserved)
         if not error.reserved:
             rejections_total.labels(code=error.code).inc()
             raise with_next_tokens(error, entitlement, now) from None
@@ -91,8 +96,8 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
             return await _keep(tx, incoming, now)
     if accepted.fate is Fate.OPENED and accepted.turn:
         await queue(app, accepted.turn)
-    elif opens:
-        await _give_up_place(app, incoming, key)
+    else:  # a message that waits is a request; one that is known, or part of another's turn, is none
+        await plan_limits.give_back(place, request=accepted.fate is not Fate.WAITS)
     log.info(
         "turn_accepted",
         turn=accepted.turn.id if accepted.turn else None,
@@ -122,26 +127,6 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
     return entitlement, not waiting.ids  # the first that waits will open the next turn; the others join it there
-
-
-async def _admit(app: App, incoming: Incoming, entitlement: Entitlement, key: str) -> None:
-    limits = Limits.per_minute(
-        requests=entitlement.requests_per_minute,
-        tokens=entitlement.tokens_per_minute,
-        queued_max=entitlement.queued,
-    )
-    queue = app.queues[app.chat_model().id]
-    try:
-        await queue.admit(key, incoming.person.id, limits, tokens=ANSWER_TOKENS_MIN)
-    except Unavailable:
-        log.warning("admission_skipped", person=incoming.person.id)
-
-
-async def _give_up_place(app: App, incoming: Incoming, key: str) -> None:
-    try:
-        await app.queues[app.chat_model().id].release(key, incoming.person.id)
-    except Unavailable:
-        return  # it lapses by itself
 
 
 async def _write(

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons
+from app import persons, plan_limits
 from app.context import App
 from app.turn_accept import COURTESY_TOKENS_MAX, open_for_waiting, queue, with_next_tokens
 from billing import allowance, entitlements, holds, lots
@@ -168,6 +168,8 @@ async def after(app: App, closed: Closed | None) -> None:
     await signals.send(app.redis, signals.OUTBOX)
     if closed is None:
         return
+    took = closed.outcome.billed_tokens + closed.outcome.courtesy_tokens
+    await plan_limits.true_up(app, closed.turn, took)
     if closed.opened:
         await queue(app, closed.opened)
     async with app.db.read() as connection:
@@ -210,7 +212,7 @@ async def open_next(
                 person=person,
                 chat_id=chat_id,
                 entitlement=entitlement,
-                admit_key=f"waiting:{waiting.ids[0]}",
+                admit_key=f"{plan_limits.UNCOUNTED}{waiting.ids[0]}",
                 ready_at=now,
                 now=now,
             )

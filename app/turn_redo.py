@@ -1,19 +1,22 @@
 """Redo: the same question answered afresh — after a failure, a stop, an edit — and the continuation of an answer."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import plan_limits
 from app.context import App
 from app.persons import Person
+from app.plan_limits import Place
 from app.turn_accept import Transaction, open_for_waiting, queue, widen, with_next_tokens
 from billing import entitlements
 from inference import dialogs, prompt, turns
-from inference.queue.ticket import Limits
 from inference.turns import Turn
-from kit.errors import InsufficientTokens, Rejected, Unavailable
+from kit.errors import InsufficientTokens, Rejected
 
 # What an answer takes that has not been written yet.
 ANSWER_TOKENS_USUAL = 450
@@ -54,15 +57,16 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) ->
     now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
-    await _admit(app, person, old, key, now)
-    async with begin() as tx:
+    async with _admitted(app, person, old, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
         if not await dialogs.release_messages(tx, turn_id):
             raise Done
-        opened = await _open(app, tx, person, old, key, now)
+        opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now)
     if opened:
         await queue(app, opened)
+    else:
+        await plan_limits.give_back(place, request=False)
     return opened
 
 
@@ -74,8 +78,7 @@ async def go_on(app: App, begin: Transaction, *, person: Person, turn_id: int, t
     now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)
     key = f"continue:{turn_id}"
-    await _admit(app, person, old, key, now)
-    async with begin() as tx:
+    async with _admitted(app, person, old, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
         asked = await dialogs.add_user_message(
@@ -89,9 +92,11 @@ async def go_on(app: App, begin: Transaction, *, person: Person, turn_id: int, t
         )
         if asked is None:
             raise Done
-        opened = await _open(app, tx, person, old, key, now)
+        opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now)
     if opened:
         await queue(app, opened)
+    else:
+        await plan_limits.give_back(place, request=False)
     return opened
 
 
@@ -138,19 +143,18 @@ async def _closed_turn(app: App, person: Person, turn_id: int) -> Turn:
     return turn
 
 
-async def _admit(app: App, person: Person, turn: Turn, key: str, now: datetime) -> None:
+@contextlib.asynccontextmanager
+async def _admitted(app: App, person: Person, turn: Turn, key: str, now: datetime) -> AsyncIterator[Place | None]:
+    """Keep a place while the new turn is written, and give it back where none comes of it."""
     async with app.db.read() as connection:
         entitlement = await entitlements.current(connection, person_id=person.id, now=now)
-    limits = Limits.per_minute(
-        requests=entitlement.requests_per_minute,
-        tokens=entitlement.tokens_per_minute,
-        queued_max=entitlement.queued,
-    )
-    fair = app.queues.get(turn.model) or app.queues[app.chat_model().id]
+    model = app.chat_model(turn.model) if turn.model in app.queues else app.chat_model()
+    place = await plan_limits.admit(app, model, entitlement, person_id=person.id, key=key)
     try:
-        await fair.admit(key, person.id, limits)
-    except Unavailable:
-        return
+        yield place
+    except Rejected:
+        await plan_limits.give_back(place)
+        raise
 
 
 async def _open(app: App, tx: AsyncConnection, person: Person, old: Turn, key: str, now: datetime) -> Turn | None:

@@ -6,7 +6,7 @@ into the queue: a worker that stops requeues without spending a try, a lease tha
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 # A model server that fails before its first token is asked again after these pauses; then the person is told.
 RETRY_PAUSES_S = (0.3, 1.5)
+# So many servers of a model are asked before its fallback is.
+REPLICAS_ASKED_MAX = 3
 # Claims that may be spent on a turn whose stream breaks after its first token, or whose workers die.
 ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
@@ -48,7 +50,7 @@ CHARS_STEP = 500
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A turn that this worker holds, with all that the answer needs."""
+    """A turn that this worker holds, with all that the answer needs. `model` answers it, the turn's own or another."""
 
     turn: Turn
     person: Person
@@ -59,11 +61,12 @@ class Started:
 
 @dataclass(slots=True)
 class Generated:
-    """What the stream brought."""
+    """What the stream brought, and from which model."""
 
     usage: Usage
     finish_reason: str
     first_token_at: datetime | None
+    model: Model
     crowded: bool = False
 
 
@@ -136,7 +139,14 @@ async def _start(app: App, claim: Claim) -> Started | None:
         )
     assert person is not None  # a foreign key holds it
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
-    return Started(turn, person, app.chat_model(turn.model), messages, summary.text)
+    model = app.models.heir(turn.model)
+    if model is None:
+        async with app.db.transaction() as tx:
+            reason, notice = f"model {turn.model} is gone", "error-unavailable"
+            closed = await turn_close.failed(app, tx, turn, reason=reason, notice=notice, fence=claim.fence)
+        await turn_close.after(app, closed)
+        return None
+    return Started(turn, person, model, messages, summary.text)
 
 
 async def _drop(app: App, turn: Turn) -> None:
@@ -178,7 +188,7 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
         log.warning("lease_lost")
         return generated.usage
     stream.interruptible = False
-    closing = asyncio.ensure_future(_close(app, turn, stream, generated))
+    closing = asyncio.ensure_future(_close(app, _priced(turn, generated.model), stream, generated))
     try:
         await asyncio.shield(closing)
     except asyncio.CancelledError:
@@ -187,6 +197,17 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     if generated.crowded:
         await _want_summary(app, turn)
     return generated.usage
+
+
+def _priced(turn: Turn, model: Model) -> Turn:
+    """Return the turn at the prices of the model that answered it, which are never above those that were held."""
+    prices = model.prices
+    return replace(
+        turn,
+        price_input=min(turn.price_input, prices.input),
+        price_cached=min(turn.price_cached, prices.cached),
+        price_output=min(turn.price_output, prices.output),
+    )
 
 
 async def _want_summary(app: App, turn: Turn) -> None:
@@ -207,6 +228,7 @@ def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong
 
 async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tuple[ChatRequest, Prompt]:
     turn, model = started.turn, started.model
+    input_max = min(turn.input_max, model.input_tokens_max)
     wanted = preferences.of(started.person.settings)
     system = prompt.persona(started.person.language, wanted.length)
     head = prompt.head(system, started.summary, started.person.language)
@@ -214,12 +236,12 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tupl
     async def count(messages: list[ChatMessage]) -> int:
         return await counting.whole(vllm, replica, model, messages)
 
-    built = await prompt.build(head, started.messages, tokens_max=turn.input_max, count_tokens=count)
+    built = await prompt.build(head, started.messages, tokens_max=input_max, count_tokens=count)
     request = ChatRequest(
         replica=replica,
         model=model.name,
         messages=built.messages,
-        max_tokens=turn.output_max,
+        max_tokens=min(turn.output_max, model.answer_tokens_max),
         sampling=model.sampling,
         chat_template=model.chat_template,
         cache_salt=str(turn.person_id),
@@ -228,9 +250,40 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tupl
 
 
 async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
-    """Read the model's stream into `stream`; where it fails before the first token, another replica is asked."""
+    """Read an answer into `stream`: the model's, or where all its servers fail before the first token, a fallback's."""
+    models = (started.model, *app.models.fallbacks(started.model))
+    failure: ModelError | None = None
+    for model in models:
+        # Where another model stands by, each server of this one is asked once, and nobody waits for its return.
+        pauses_s = (
+            RETRY_PAUSES_S if model is models[-1] else (0.0,) * (min(REPLICAS_ASKED_MAX, len(model.replicas)) - 1)
+        )
+        try:
+            return await _ask(app, replace(started, model=model), stream, flusher, vllm, pauses_s)
+        except (PromptTooLong, ServerPromptTooLong):
+            if failure is None:
+                raise
+        except ModelError as error:
+            if error.started or not error.retryable:
+                raise
+            failure = error
+            log.warning("model_failed", model=model.id, reason=error.detail)
+            stream.restart()
+    assert failure is not None
+    raise failure
+
+
+async def _ask(
+    app: App,
+    started: Started,
+    stream: Stream,
+    flusher: Flusher,
+    vllm: VllmClient,
+    pauses_s: tuple[float, ...],
+) -> Generated:
+    """Read the stream of one model; where a server fails before the first token, another one is asked."""
     failed: list[str] = []
-    for pause_s in (*RETRY_PAUSES_S, None):
+    for pause_s in (*pauses_s, None):
         try:
             async with app.replicas.take(started.model, prefer=started.turn.dialog_id, avoid=failed) as replica:
                 failed.append(replica.base_url)
@@ -242,14 +295,14 @@ async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher
             # It waited for a free slot, or for the length of its prompt.
             if not _interrupted(stream):
                 raise
-            return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)
+            return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
         except ModelError as error:
             if error.started or not error.retryable or pause_s is None:
                 raise
             log.warning("model_retry", model=started.model.id, reason=error.detail)
             stream.restart()
             if not await _pause(stream, pause_s):
-                return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)
+                return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
     raise AssertionError("the loop ends by return or raise")
 
 
@@ -295,7 +348,7 @@ async def _read(
         if not _interrupted(stream):
             raise
         finish_reason = FINISH_STOPPED
-    return Generated(usage, finish_reason, first_at)
+    return Generated(usage, finish_reason, first_at, started.model)
 
 
 async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> None:

@@ -46,6 +46,7 @@ def admin_commands(say: Words) -> list[BotCommand]:
         "cases": say.say("command-cases"),
         "receipts": say.say("command-receipts"),
         "queue": say.say("command-queue"),
+        "models": say.say("command-models"),
         "health": say.say("command-health"),
         "reconcile": say.say("command-reconcile"),
         "export": say.say("command-export"),

@@ -16,7 +16,7 @@ from aiogram.types import BotCommandScopeAllPrivateChats
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
-from app import books
+from app import books, model_groups
 from billing import catalog, rouble_receipts
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
@@ -193,7 +193,7 @@ async def _redis(settings: Settings) -> list[Finding]:
 async def _models(settings: Settings) -> list[Finding]:
     found = []
     async with aiohttp.ClientSession() as session:
-        for model in compose.load_models(settings):
+        for model in model_groups.read(settings):
             result = await model_probe.probe(model, session)
             if result.reachable and not result.problems:
                 found.append(Finding("good", f"{model.id}: {model.name}"))

@@ -78,6 +78,7 @@ command-stats = Summary of a day and of 30 days
 command-user = Card by id, @name or error code
 command-grant = Grant tokens
 command-queue = Who waits and who is being answered
+command-models = Models and their servers
 command-health = Whether every part works
 command-reconcile = Compare Stars with Telegram
 command-export = A period's Stars and roubles as tables

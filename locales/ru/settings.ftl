@@ -78,6 +78,7 @@ command-stats = Сводка за сутки и за 30 дней
 command-user = Карточка: номер, @имя или код ошибки
 command-grant = Начислить токены
 command-queue = Кто ждёт и кому отвечаем
+command-models = Модели и их серверы
 command-health = Все ли части работают
 command-reconcile = Сверить звёзды с Telegram
 command-export = Звёзды и рубли за период таблицей

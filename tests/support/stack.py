@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 
 import sandbox.model.server
 import sandbox.telegram.server
+from app import model_groups
 from billing import invariants
 from cli import compose
 from cli.lifetime import READY_FD_ENV
@@ -282,8 +283,8 @@ class Stack:
     def queue(self) -> FairQueue:
         """The model group's fair queue, as Forma's processes have it."""
         chosen = settings.load(_env_file=None, model_url=self.model.base_url, model_name=compose.SANDBOX_MODEL)
-        model = compose.load_models(chosen).of("chat")[0]
-        return FairQueue(self.redis, model.id, compose.queue_config(model))
+        model = model_groups.read(chosen).of("chat")[0]
+        return FairQueue(self.redis, model.id, model_groups.queue_config(model))
 
     async def settled(self, timeout_s: float = 30.0) -> None:
         """Wait until nothing is open anywhere: database, queue, Telegram's updates."""
