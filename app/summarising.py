@@ -19,6 +19,7 @@ from app.persons import Person
 from billing import entitlements
 from inference import counting, dialogs, house_work, prompt, summaries, turns
 from inference.dialogs import Message
+from inference.errors import BrokenAnswer
 from inference.house_work import Work
 from inference.models import Model, Replica
 from inference.prompt import ChatMessage
@@ -88,6 +89,8 @@ async def summarise(app: App, vllm: VllmClient, work: Work) -> None:
         text = _whole_lines(said)
         left = [*scene.head(text), *prompt.chat(scene.messages[len(folded) :])]
         tokens = await counting.whole(vllm, server, scene.model, left)
+    if not text:  # which is no fault of the server's
+        raise BrokenAnswer("no summary")
     await _keep(app, work, scene, folded, said, text=text, tokens=tokens)
 
 

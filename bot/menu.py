@@ -13,6 +13,7 @@ def commands(say: Words) -> list[BotCommand]:
     texts = {
         "new": say.say("command-new"),
         "dialogs": say.say("command-dialogs"),
+        "context": say.say("command-context"),
         "stop": say.say("command-stop"),
         "balance": say.say("command-balance"),
         "plans": say.say("command-plans"),

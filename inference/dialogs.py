@@ -308,6 +308,14 @@ async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
     return moved.rowcount > 0
 
 
+async def active(connection: AsyncConnection, *, chat_id: int) -> int | None:
+    """Return the chat's active dialog, without a lock."""
+    found: int | None = await connection.scalar(
+        sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND active"), {"chat": chat_id}
+    )
+    return found
+
+
 async def exists(connection: AsyncConnection, *, person_id: int) -> bool:
     """Tell whether a person ever had a dialog."""
     found: bool = (

@@ -17,6 +17,7 @@ from bot.handlers import (
     payments,
     plan_change,
     promo,
+    recall,
     roubles,
     settings,
     trial,
@@ -31,4 +32,4 @@ def routers() -> list[Router]:
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
     first = [members.router(), admin.router(), dialogs.names()]
-    return first + [module.router() for module in (cases, *offers, settings, dialogs, commands, buttons, chat)]
+    return first + [module.router() for module in (cases, *offers, settings, dialogs, recall, commands, buttons, chat)]

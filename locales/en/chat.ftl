@@ -22,6 +22,7 @@ help =
 
     /new — a new conversation
     /dialogs — all conversations
+    /context — what I remember of this one
     /stop — stop the answer
     /balance — what is left
     /plans — plans and packs

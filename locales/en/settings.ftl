@@ -55,6 +55,7 @@ language-set = We speak English now.
 
 command-new = New conversation
 command-dialogs = All conversations
+command-context = What I remember of this conversation
 command-stop = Stop the answer
 command-balance = What is left
 command-subscription = Subscription and cancelling

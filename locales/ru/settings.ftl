@@ -55,6 +55,7 @@ language-set = Теперь говорим по-русски.
 
 command-new = Новый разговор
 command-dialogs = Все разговоры
+command-context = Что я помню из разговора
 command-stop = Остановить ответ
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена

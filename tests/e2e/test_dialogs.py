@@ -7,11 +7,9 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-import sandbox.model.server
-import sandbox.telegram.server
 from kit.words import words
-from tests.e2e.conftest import QUICK
-from tests.support.forma import Forma, running
+from tests.support.forma import Forma
+from tests.support.talkative import talkative
 from tests.support.telegram import Person, Seen
 
 both = pytest.mark.parametrize("language", ["ru", "en"])
@@ -19,16 +17,13 @@ ASKED_FOR_A_TITLE = {"ru": "Назови этот разговор", "en": "Name
 
 
 @pytest.fixture(scope="module")
-async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Forma]:
+async def forma(
+    database_url: str, redis_url: str, redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Forma]:
     """Forma whose house names dialogs."""
-    tg = await sandbox.telegram.server.start()
-    model = await sandbox.model.server.start(**QUICK)
-    try:
-        async with running(database_url, redis_url, tg, model, house_calls=2) as forma:
-            yield forma
-    finally:
-        await model.close()
-        await tg.close()
+    folder = tmp_path_factory.mktemp("dialogs")
+    async with talkative(database_url, redis_url, folder, house_calls=2) as forma:
+        yield forma
 
 
 async def dialogs_of(forma: Forma, person: Person) -> Seen:
