@@ -6,8 +6,10 @@ into the queue: a worker that stops requeues without spending a try, a lease tha
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -15,7 +17,7 @@ from app import persons, preferences, turn_close
 from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
-from inference import dialogs, prompt, turns
+from inference import dialogs, prompt, rework, turns
 from inference.errors import ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
@@ -124,8 +126,11 @@ async def _start(app: App, claim: Claim) -> Started | None:
         if turn is None:
             return None
         person = await persons.find(tx, person_id=turn.person_id)
-        messages = await dialogs.history(tx, dialog_id=turn.dialog_id, turn_id=turn.id)
+        pieces = await dialogs.history(tx, dialog_id=turn.dialog_id, turn_id=turn.id, until=turn.place)
     assert person is not None  # a foreign key holds it
+    messages = rework.fold(pieces)
+    if turn.instruction:
+        messages.append(rework.ask(rework.known(turn.instruction), person.language, messages))
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
     return Started(turn, person, app.chat_model(turn.model), messages)
 
@@ -140,6 +145,7 @@ def _meta(app: App, started: Started) -> PreviewMeta:
         mode=mode,
         lang=person.language,
         reply_to_message_id=None,
+        thinking=turn.thinking,
     )
 
 
@@ -162,7 +168,7 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
         log.warning("lease_lost")
         return generated.usage
     stream.interruptible = False
-    closing = asyncio.ensure_future(_close(app, turn, stream, generated))
+    closing = asyncio.ensure_future(_close(app, started, stream, generated))
     try:
         await asyncio.shield(closing)
     except asyncio.CancelledError:
@@ -196,9 +202,14 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> Chat
         messages=messages,
         max_tokens=turn.output_max,
         sampling=model.sampling,
-        chat_template=model.chat_template,
+        chat_template=_template(model, thinking=turn.thinking),
         cache_salt=str(turn.person_id),
     )
+
+
+def _template(model: Model, *, thinking: bool) -> Mapping[str, Any]:
+    """Return what the model's chat template is told: to reason or not, where it can."""
+    return {**model.chat_template, "enable_thinking": thinking} if model.reasoning_parser else model.chat_template
 
 
 async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
@@ -251,6 +262,7 @@ async def _read(
                 usage = delta.usage or usage
                 finish_reason = delta.finish_reason or finish_reason
                 stream.feed(delta.text, usage.completion_tokens)
+                stream.think(delta.reasoning)
                 if first_at is None and delta.text:
                     await flusher.first(stream)
                     first_at = app.clock.now()
@@ -262,7 +274,8 @@ async def _read(
     return Generated(usage, finish_reason, first_at)
 
 
-async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> None:
+async def _close(app: App, started: Started, stream: Stream, generated: Generated) -> None:
+    turn = started.turn
     stopped = generated.finish_reason == FINISH_STOPPED
     usage = generated.usage
     outcome = Outcome(
@@ -274,7 +287,7 @@ async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> 
         first_token_at=generated.first_token_at,
     )
     try:
-        closed = await _close_patiently(app, turn, stream, outcome)
+        closed = await _close_patiently(app, turn, _text(started, stream), "".join(stream.thoughts), outcome)
     except turn_close.Discarded:
         log.warning("turn_discarded")
         return
@@ -288,18 +301,27 @@ async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> 
     )
 
 
-async def _close_patiently(app: App, turn: Turn, stream: Stream, outcome: Outcome) -> Closed | None:
+def _text(started: Started, stream: Stream) -> str:
+    """Return the answer as it is kept: a continuation without what it repeats."""
+    if started.turn.instruction != rework.CONTINUE:
+        return stream.text
+    before = next((m.text for m in reversed(started.messages) if m.role == dialogs.ASSISTANT), "")
+    return rework.without_overlap(before, stream.text)
+
+
+async def _close_patiently(app: App, turn: Turn, text: str, thoughts: str, outcome: Outcome) -> Closed | None:
     """Close the turn; a Postgres that cuts the connection is asked again, since the closing is guarded by the fence."""
     for pause_s in (*CLOSE_PAUSES_S, None):
         try:
             async with app.db.transaction() as tx:
-                if stream.text.strip():
+                if text.strip():
                     return await turn_close.answered(
-                        app, tx, turn, text=stream.text, outcome=outcome, fence=turn.fence or 0
+                        app, tx, turn, text=text, thoughts=thoughts, outcome=outcome, fence=turn.fence or 0
                     )
                 if outcome.status == turns.STOPPED:
                     return await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
-                return await turn_close.failed(app, tx, turn, reason="empty answer", fence=turn.fence)
+                notice = "error-only-thoughts" if thoughts else "error-failed"
+                return await turn_close.failed(app, tx, turn, reason="empty answer", notice=notice, fence=turn.fence)
         except Unavailable as error:
             if pause_s is None:
                 raise

@@ -18,6 +18,7 @@ from bot.handlers import (
     promo,
     roubles,
     settings,
+    thinking,
     trial,
 )
 
@@ -28,4 +29,4 @@ def routers() -> list[Router]:
     Cases come before whatever takes commands or free text: a person's next message may be for theirs.
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
-    return [module.router() for module in (members, admin, cases, *offers, settings, commands, buttons, chat)]
+    return [module.router() for module in (members, admin, cases, *offers, settings, thinking, commands, buttons, chat)]

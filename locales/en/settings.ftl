@@ -55,6 +55,7 @@ language-set = We speak English now.
 
 command-new = New conversation
 command-stop = Stop the answer
+command-think = Think deeper about a question
 command-balance = What is left
 command-subscription = Subscription and cancelling
 command-plans = Plans and prices

@@ -55,6 +55,7 @@ language-set = Теперь говорим по-русски.
 
 command-new = Новый разговор
 command-stop = Остановить ответ
+command-think = Подумать глубже над вопросом
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена
 command-plans = Планы и цены
