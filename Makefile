@@ -22,7 +22,7 @@ define install
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test test-money bench bench-ledger soak check format install install-dev requirements doctor clean
+.PHONY: help up test test-money bench bench-ledger bench-queue soak check format install install-dev requirements doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(INSTALLED_DEV)  ## measure: a hundred persons, and the first token, aga
 
 bench-ledger: $(INSTALLED_DEV)  ## measure: holds and settlements against bare asyncpg, and in books of 10 million entries (10 min)
 	$(BIN)/python -m bench.ledger $(ARGS)
+
+bench-queue: $(INSTALLED_DEV)  ## measure: the fair queue's operations with 100 to 100 thousand tickets waiting (10 min)
+	$(BIN)/python -m bench.queue $(ARGS)
 
 soak: $(INSTALLED_DEV)  ## random kills for a night: processes die while people chat (hours)
 	$(BIN)/python -m pytest -q -m slow tests/crash $(ARGS)

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from inference.models import Model, Models
 from inference.queue.fair import FairQueue
+from inference.replicas.choice import Replicas
 from kit.clock import Clock
 from kit.db import Database
 from kit.jobs import Jobs
@@ -30,6 +31,8 @@ class App:
     plans: "Plans"
     queues: dict[str, FairQueue]
     """The fair queue of each chat model, by model id."""
+    replicas: Replicas
+    """Hands out the servers of the models, for turns and for whatever else asks a model."""
     yookassa: "YooKassa | None" = None
     """The shop that takes roubles; None while nothing is sold for them."""
 

@@ -283,7 +283,7 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
     model = app.chat_model()
     await allowance.ensure(tx, person_id=person.id, now=now)
     thread_id, wished = await dialogs.begin_turn(tx, opening.dialog_id)
-    thinking = bool(model.reasoning_parser) and (wished if opening.thinking is None else opening.thinking)
+    thinking = model.reasons and (wished if opening.thinking is None else opening.thinking)
     output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if thinking else 0)
     output_max = min(output_max, model.context_length // 2)
     input_max = await _input_max(tx, model, opening, output_max)

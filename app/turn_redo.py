@@ -53,8 +53,9 @@ class Done(Rejected):
 async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int, think: bool = False) -> Turn | None:
     """Answer a closed turn's question again: its messages move to a new turn, its answer leaves the dialog.
 
-    It is thought about if it was before, or with `think`. A turn that reworked an answer does so again. None when the dialog has an open turn: then the messages wait for its
-    end. Raises Expired, OtherPerson, StillOpen, Done, RateLimited, QueueFull, InsufficientTokens.
+    It is thought about if it was before, or with `think`. A turn that reworked an answer does so again. None when the
+    dialog has an open turn: then the messages wait for its end. Raises Expired, OtherPerson, StillOpen, Done,
+    RateLimited, QueueFull, InsufficientTokens.
     """
     now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)

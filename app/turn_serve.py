@@ -18,7 +18,7 @@ from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
 from inference import dialogs, prompt, rework, turns
-from inference.errors import ModelError
+from inference.errors import BrokenAnswer, ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
 from inference.models import Model, Replica
@@ -42,6 +42,7 @@ ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
 CLOSE_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 FINISH_STOPPED = "stopped"
+FINISH_LENGTH = "length"
 NOTHING_USED = QueueUsage(0, 0, 0)
 # Nobody counts characters: what fits into a question is said in steps of so many.
 CHARS_STEP = 500
@@ -209,19 +210,23 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> Chat
 
 def _template(model: Model, *, thinking: bool) -> Mapping[str, Any]:
     """Return what the model's chat template is told: to reason or not, where it can."""
-    return {**model.chat_template, "enable_thinking": thinking} if model.reasoning_parser else model.chat_template
+    return {**model.chat_template, "enable_thinking": thinking} if model.reasons else model.chat_template
 
 
 async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
-    """Read the model's stream into `stream`; where it fails before the first token, the next replica is asked.
-
-    A person's turns begin at the same replica each time, since its prefix cache knows their dialog.
-    """
-    replicas, home = started.model.replicas, started.turn.person_id
-    for attempt, pause_s in enumerate((*RETRY_PAUSES_S, None)):
+    """Read the model's stream into `stream`; where it fails before the first token, another replica is asked."""
+    failed: list[str] = []
+    for pause_s in (*RETRY_PAUSES_S, None):
         try:
-            request = await _request(started, replicas[(home + attempt) % len(replicas)], vllm)
-            return await _read(app, started, request, stream, flusher, vllm)
+            async with app.replicas.take(started.model, prefer=started.turn.dialog_id, avoid=failed) as replica:
+                failed.append(replica.base_url)
+                request = await _request(started, replica, vllm)
+                return await _read(app, started, request, stream, flusher, vllm)
+        except asyncio.CancelledError:
+            # It waited for a free slot, or for the length of its prompt.
+            if not _interrupted(stream):
+                raise
+            return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)
         except ModelError as error:
             if error.started or not error.retryable or pause_s is None:
                 raise
@@ -267,6 +272,10 @@ async def _read(
                     await flusher.first(stream)
                     first_at = app.clock.now()
                     first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))
+        if not stream.text.strip() and finish_reason != FINISH_LENGTH:
+            # Nothing was said, so nothing was seen: another try may say something. One that ran into its limit
+            # while thinking would run into it again.
+            raise BrokenAnswer("an answer without text")
     except asyncio.CancelledError:
         if not _interrupted(stream):
             raise

@@ -127,8 +127,14 @@ class Telegram:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await final.wait()
 
-    async def person(self) -> int:
-        person: int = (await self.post("persons", {"first_name": "Нагрузка", "language_code": "ru"}))["id"]
+    def first_text(self, person: int) -> "asyncio.Future[float]":
+        """Return what will be the moment (perf_counter) of the person's next text of an answer, draft or final."""
+        self.firsts[person] = asyncio.get_running_loop().create_future()
+        return self.firsts[person]
+
+    async def person(self, language: str = "ru") -> int:
+        body = {"first_name": "Нагрузка", "language_code": language}
+        person: int = (await self.post("persons", body))["id"]
         final = self._finals.setdefault(person, asyncio.Event())
         await self.post(f"persons/{person}/start", {})
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -232,8 +238,7 @@ async def idle(stack: Stack, session: aiohttp.ClientSession, telegram: Telegram,
             await telegram.ask(person, "/new")
         await _post_model(session, stack, "requests", delete=True)
         text = f"[[tokens: 12]] Вопрос {number}: {QUESTIONS[number % len(QUESTIONS)]}"
-        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        telegram.firsts[person] = waiter
+        waiter = telegram.first_text(person)
         began = time.perf_counter()
         await telegram.ask(person, text)
         through_forma = (await asyncio.wait_for(waiter, ANSWER_TIMEOUT_S)) - began

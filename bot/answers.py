@@ -49,7 +49,8 @@ def messages(
     """Return the messages that deliver an answer, in order; notes and buttons come in one of their own at the end.
 
     `payload` is the outbox row's: status, finish_reason, billed, courtesy, available. `trial`: whether the person may
-    start the trial. `thoughts`: what the model reasoned; `can_think`: whether it may be asked to. Pure: a retry after a crash makes the same list, and goes on behind the parts that were sent.
+    start the trial. `thoughts`: what the model reasoned; `can_think`: whether it may be asked to. Pure: a retry after a
+    crash makes the same list, and goes on behind the parts that were sent.
     """
     parts = render(text, style=style, allowed_links=allowed_hosts, empty=words.say("answer-empty"))
     found = [_message(chat_id, part) for part in thoughts_above(parts, thoughts, words, allowed_hosts)]

@@ -222,7 +222,7 @@ class Deliver:
             catalog=app.plans,
             trial=trial,
             thoughts=thoughts,
-            can_think=bool(app.chat_model().reasoning_parser),
+            can_think=app.chat_model().reasons,
         )
 
     async def _send(self, post: Post, message: Message) -> Any:

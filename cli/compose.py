@@ -10,9 +10,10 @@ import structlog
 from app.context import App
 from billing import catalog
 from billing.yookassa.client import YooKassa
-from inference import models
+from inference import models, models_file
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import QueueConfig
+from inference.replicas.choice import Replicas
 from kit import migrate, redis, stamp
 from kit.clock import Clock
 from kit.db import Database
@@ -46,8 +47,13 @@ def telegram(settings: Settings) -> TelegramAddress:
 def load_models(settings: Settings) -> models.Models:
     """Return the models of FORMA_MODEL_URL, or those of models.toml. Raises Misconfigured."""
     if settings.model_url:
-        return models.single_model(settings.model_url, settings.model_name, settings.model_key.get_secret_value())
-    return models.load(settings.models_file)
+        return models_file.single_model(
+            settings.model_url,
+            settings.model_name,
+            settings.model_key.get_secret_value(),
+            reasoning_parser=settings.model_reasoning_parser,
+        )
+    return models_file.load(settings.models_file)
 
 
 def yookassa(settings: Settings) -> YooKassa | None:
@@ -85,6 +91,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
                 models=known,
                 plans=plans,
                 queues=queues,
+                replicas=await stack.enter_async_context(Replicas(client)),
                 yookassa=await stack.enter_async_context(shop) if shop else None,
             )
     finally:

@@ -20,7 +20,7 @@ from app import books
 from billing import catalog, rouble_receipts
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
-from inference import models
+from inference import model_probe
 from kit import migrate, redis, stamp
 from kit.addresses import lies_within, networks
 from kit.clock import Clock
@@ -194,7 +194,7 @@ async def _models(settings: Settings) -> list[Finding]:
     found = []
     async with aiohttp.ClientSession() as session:
         for model in compose.load_models(settings):
-            result = await models.probe(model, session)
+            result = await model_probe.probe(model, session)
             if result.reachable and not result.problems:
                 found.append(Finding("good", f"{model.id}: {model.name}"))
             severity: State = "bad" if settings.bot_id else "note"

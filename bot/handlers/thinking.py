@@ -30,7 +30,7 @@ def router() -> Router:
 
 def offered(app: App) -> bool:
     """Tell whether the model that answers can reason."""
-    return bool(app.chat_model().reasoning_parser)
+    return app.chat_model().reasons
 
 
 async def think(message: Message, command: CommandObject, ctx: Context) -> None:

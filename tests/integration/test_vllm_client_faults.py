@@ -61,6 +61,7 @@ async def client():
         ("wrong_usage", {"usage": {"prompt_tokens": 5, "completion_tokens": 1}}, errors.BadUsage, True),
         ("wrong_usage", {"usage": {"prompt_tokens": "5", "completion_tokens": 1}}, errors.BadUsage, True),
         ("wrong_usage", {"usage": [5]}, errors.BadUsage, True),
+        ("wrong_usage", {"usage": {"prompt_tokens": 0, "completion_tokens": 30}}, errors.BadUsage, True),
         ("no_usage", {}, errors.BadUsage, True),
     ],
 )

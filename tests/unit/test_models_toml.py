@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.models import load, single_model
+from inference.models_file import load, single_model
 from kit.errors import Misconfigured
 from kit.toml_source import TomlSource
 
