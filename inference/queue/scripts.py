@@ -4,10 +4,20 @@ import hashlib
 from pathlib import Path
 
 _LUA = Path(__file__).parent / "lua"
-_LIBRARIES = {"submit": "place", "position": "place", "finish": "learn", "step": "learn"}
+# What stands between common.lua and an operation that needs it.
+_BETWEEN = {
+    "submit": "place",
+    "position": "place",
+    "admit": "rates",
+    "release": "rates",
+    "charge": "rates",
+    "finish": "learn",
+    "step": "learn",
+}
 OPERATIONS = (
     "admit",
     "release",
+    "charge",
     "submit",
     "claim",
     "renew",
@@ -26,7 +36,7 @@ class Script:
     def __init__(self, name: str) -> None:
         files = [f"{name}.lua"]
         if name != "configure":
-            files = ["common.lua", *([f"{_LIBRARIES[name]}.lua"] if name in _LIBRARIES else []), *files]
+            files = ["common.lua", *([f"{_BETWEEN[name]}.lua"] if name in _BETWEEN else []), *files]
         self.name = name
         self.source = "\n".join((_LUA / file).read_text(encoding="utf-8") for file in files)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
