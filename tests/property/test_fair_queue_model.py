@@ -434,7 +434,7 @@ def test_the_queue_does_what_the_plain_scheduler_does(redis_url) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(24), *(pytest.param(seed, marks=pytest.mark.fair) for seed in range(24, 200))])
 def test_long_days_of_the_queue_are_those_of_the_plain_scheduler(redis_url, seed) -> None:
     """Chance alone goes further than Hypothesis, whose examples are short: full queues, many holders, losses."""
     QueueMachine.redis_url = redis_url
