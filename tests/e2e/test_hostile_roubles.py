@@ -75,3 +75,22 @@ async def test_a_percentage_is_free_again_once_what_was_begun_came_to_nothing(ma
     year = await mall.begin(await mall.link(person, RU, YEAR))
     [made] = [one for one in await mall.payments() if one["id"] == year]
     assert made["amount"]["value"] == "5593.00"
+
+
+async def test_one_answer_that_cannot_be_had_holds_up_no_other_notification(mall: Market) -> None:
+    stuck, other = await mall.forma.person("ru"), await mall.forma.person("ru")
+    broken = await mall.begin(await mall.link(stuck, RU, BUTTON))
+    fine = await mall.begin(await mall.link(other, RU, BUTTON))
+    await mall.shop.fault("http_500", method="GET", path=f"*{broken}")
+    await mall.shop.pay(broken)
+    await mall.shop.flush()
+    await mall.shop.pay(fine)
+    await other.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
+    shop = mall.forma.app.yookassa
+    assert shop is not None
+    body = f'{{"payment_id": "{fine}", "amount": {{"value": "199.00", "currency": "RUB"}}}}'
+    await shop.create_refund(body, key="cabinet")
+    await other.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S)
+    await mall.shop.clear_faults()
+    await mall.sweep()
+    await stuck.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
