@@ -252,10 +252,12 @@ async def stop(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> S
 
 
 async def resume(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> Subscription | None:
-    """Let a cancelled subscription renew from its card again; None when it cannot. Its charge is announced anew."""
+    """Let a cancelled subscription renew from its card again, its charge announced anew; None when it cannot."""
     subscription = await _lock(tx, subscription_id, now)
     kept = (await payment_methods.of_person(tx, person_id=subscription.person_id)).get(subscription_id)
     if kept is None or not kept.active:
+        return None
+    if await subscriptions.other_renewing(tx, subscription) is not None:  # paid since the button was pressed
         return None
     await _plan(tx, subscription_id, now, announced_for=None, announced_at=None, next_at=None)
     return await subscriptions.renew_again(tx, subscription_id, now=now)
