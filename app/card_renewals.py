@@ -85,7 +85,7 @@ async def _charge(app: App, subscription_id: int) -> bool:
         mine = await subscriptions.find(connection, subscription_id)
         email = await receipt_emails.known(connection, mine.person_id) if mine else ""
     async with app.db.transaction() as tx:
-        if receipts.needs_email(app.settings.yookassa_receipts) and not email:
+        if receipts.needs_email(app.settings.yookassa_receipts) and not receipts.is_email(email):
             # They began while no receipts were sent. The page asks for the address.
             passed_over = await card_renewals.pass_over(tx, subscription_id, now=now)
             if passed_over is not None:
