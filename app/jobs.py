@@ -48,11 +48,19 @@ async def follow_yookassa(ctx: dict[str, Any]) -> None:
 
 
 async def roubles(ctx: dict[str, Any]) -> None:
-    """Payments, refunds and receipts in roubles whose outcome is open, and cards that are to be charged."""
-    await rouble_payments.sweep(ctx["app"])
-    await card_renewals.sweep(ctx["app"])
-    await rouble_refunds.sweep(ctx["app"])
-    await rouble_receipts.sweep(ctx["app"])
+    """Payments, refunds and receipts in roubles whose outcome is open, and cards that are to be charged.
+
+    What is wrong with one of them holds up no other; the first such error is raised in the end.
+    """
+    errors: list[Exception] = []
+    for part in (rouble_payments.sweep, card_renewals.sweep, rouble_refunds.sweep, rouble_receipts.sweep):
+        try:
+            await part(ctx["app"])
+        except Exception as error:
+            log.exception("sweep_failed", part=part.__module__)
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 async def send_refunds(ctx: dict[str, Any]) -> None:

@@ -176,6 +176,7 @@ _BUTTONS: dict[str, Buttons] = {
     "card-charge-soon": card_view.before_charge,
     "card-charge-failed": card_view.after_failed,
     "card-charge-given-up": card_view.after_failed,
+    "card-needs-email": card_view.after_failed,
     "trial-ending": to_plans,
     "trial-ended": to_plans,
     "granted-ending": to_plans,
