@@ -50,14 +50,15 @@ async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
     from app.house_lane import HouseLane
     from app.replica_watch import ReplicaWatch
     from app.serving import ServingPool
-    from inference.vllm import VllmClient
+    from inference.vllm import Timeouts, VllmClient
     from kit.jobs import PromptWorker
 
     for warning in await model_groups.check_servers(app.models):
         log.warning("model_server_away", what=warning)
     for fair in app.queues.values():
         await fair.configure()
-    async with VllmClient() as vllm:
+    waits = Timeouts(first_token_s=app.settings.model_first_token_s, between_tokens_s=app.settings.model_silence_s)
+    async with VllmClient(timeouts=waits) as vllm:
         pool, lane = ServingPool(app, vllm), HouseLane(app, vllm)
         worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app})
         ready()
