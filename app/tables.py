@@ -1,6 +1,6 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
-from app import admin_requests, incidents, persons
+from app import admin_requests, incidents, persons, service_orders
 from billing import (
     card_tables,
     cases,
@@ -30,6 +30,7 @@ __all__ = [
     "renewal_stops",
     "rouble_receipts",
     "rouble_tables",
+    "service_orders",
     "stamp",
     "star_reconciliation",
     "star_transactions",

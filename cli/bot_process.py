@@ -12,6 +12,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 from aiogram.methods import DeleteWebhook, SetWebhook
 
+from app import service_lanes
 from app.context import App
 from bot import menu, render
 from bot.budget import Budget, Limits
@@ -73,6 +74,7 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             intake.run(listener),
             star_list.run(),
             compose.follow_clock(app),
+            service_lanes.follow(app),
             lock.watch(),
         ]
         ready()

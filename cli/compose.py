@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from app import service_lanes
 from app.context import App
 from billing import catalog
 from billing.yookassa.client import YooKassa
@@ -76,7 +77,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         queues = {model.id: FairQueue(client, model.id, queue_config(model)) for model in known.of("chat")}
         async with contextlib.AsyncExitStack() as stack:
             shop = yookassa(settings)
-            yield App(
+            app = App(
                 settings=settings,
                 clock=clock,
                 db=db,
@@ -87,6 +88,8 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
                 queues=queues,
                 yookassa=await stack.enter_async_context(shop) if shop else None,
             )
+            await service_lanes.reload(app)
+            yield app
     finally:
         await client.aclose()
         await db.close()

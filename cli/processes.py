@@ -24,7 +24,7 @@ async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
 
 async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
     """Serve turns and run the schedules."""
-    from app import jobs
+    from app import jobs, service_lanes
     from app.serving import ServingPool
     from inference.vllm import VllmClient
     from kit.jobs import PromptWorker
@@ -36,13 +36,14 @@ async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
         worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app})
         ready()
         log.info("worker_ready", slots=app.settings.worker_slots)
-        await run_until(stop, [pool.run(), worker.main(), compose.follow_clock(app)])
+        await run_until(stop, [pool.run(), worker.main(), compose.follow_clock(app), service_lanes.follow(app)])
 
 
 async def run_web(app: App, stop: asyncio.Event, ready: Ready) -> None:
     """Serve webhooks, health and metrics. Raises Misconfigured when the port is taken."""
     from aiohttp import web as aiohttp_web
 
+    from app import service_lanes
     from web import server
 
     runner = aiohttp_web.AppRunner(server.make(app), access_log=None, shutdown_timeout=WEB_SHUTDOWN_S)
@@ -56,6 +57,6 @@ async def run_web(app: App, stop: asyncio.Event, ready: Ready) -> None:
     ready()
     log.info("web_ready", host=host, port=port)
     try:
-        await run_until(stop, [compose.follow_clock(app)])
+        await run_until(stop, [compose.follow_clock(app), service_lanes.follow(app)])
     finally:
         await runner.cleanup()

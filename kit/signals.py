@@ -15,6 +15,7 @@ OUTBOX = "forma:signal:outbox"
 JOBS = "forma:signal:jobs"
 TURNS = "forma:signal:turns"
 STOPS = "forma:signal:stops"
+ORDERS = "forma:signal:orders"
 RETRY_S = 1.0
 
 

@@ -41,7 +41,7 @@ async def example(query: CallbackQuery, ctx: Context) -> None:
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     await answer(ctx, query, ctx.words.say("toast-already") if accepted.fate is Fate.KNOWN else None)
     if accepted.fate is Fate.OPENED and accepted.turn:
-        show(ctx, accepted.turn.id)
+        show(ctx, accepted.turn)
 
 
 async def redo(query: CallbackQuery, ctx: Context) -> None:
@@ -50,7 +50,7 @@ async def redo(query: CallbackQuery, ctx: Context) -> None:
     recount = (query.data or "").startswith("recount")
     await answer(ctx, query, ctx.words.say("toast-recounting") if recount else ctx.words.say("toast-retrying"))
     if turn:
-        show(ctx, turn.id)
+        show(ctx, turn)
 
 
 async def go_on(query: CallbackQuery, ctx: Context) -> None:
@@ -64,7 +64,7 @@ async def go_on(query: CallbackQuery, ctx: Context) -> None:
     )
     await answer(ctx, query)
     if turn:
-        show(ctx, turn.id)
+        show(ctx, turn)
 
 
 async def elsewhere(query: CallbackQuery, ctx: Context) -> None:

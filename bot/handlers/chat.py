@@ -7,12 +7,13 @@ from aiogram.enums import ChatType, ContentType
 from aiogram.methods import SetMessageReaction
 from aiogram.types import Message, MessageGenerationStopped, ReactionTypeEmoji
 
-from app import preferences, turn_accept, turn_redo, turn_stop
+from app import preferences, service_lanes, turn_accept, turn_redo, turn_stop
 from app.turn_accept import Fate, Incoming
 from bot import keyboards
 from bot.context import Context
 from bot.parts import is_visible
 from inference.streams import PreviewMeta
+from inference.turns import Turn
 
 # Clients split what is longer than 4096; a part near that length has a successor on the way.
 SPLIT_CHARS_MIN = 3_500
@@ -86,7 +87,7 @@ async def ask(ctx: Context, message: Message, *, gather: bool = False) -> None:
     incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather)
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
-        show(ctx, accepted.turn.id)
+        show(ctx, accepted.turn)
     elif accepted.fate is Fate.WAITS:
         seen = SetMessageReaction(
             chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
@@ -113,14 +114,16 @@ def _album(message: Message) -> str | None:
     return f"album:{message.chat.id}:{message.media_group_id}" if message.media_group_id else None
 
 
-def show(ctx: Context, turn_id: int) -> None:
-    """Begin the preview of a turn that was just opened."""
+def show(ctx: Context, turn: Turn) -> None:
+    """Begin the preview of a turn that was just opened, unless a maintenance window keeps it."""
+    if service_lanes.kept_by(ctx.app, turn):
+        return
     wanted = preferences.of(ctx.person.settings, preview_default=ctx.app.settings.preview)
     ctx.room.previews.opened(
         PreviewMeta(
             chat_id=ctx.chat_id,
             is_group=False,
-            draft_id=turn_id,
+            draft_id=turn.id,
             mode=wanted.preview,
             lang=ctx.person.language,
         )

@@ -69,6 +69,8 @@ stopped = { $tokens ->
    *[other] ⏹ Stopped, { $tokens } charged
 }
 stopped-in-queue = ⏹ Taken out of the line, nothing charged
+# Maintenance: the question is kept. $left_s - in how many seconds it was promised to end
+service-maintenance = There is maintenance right now, for about { DURATION($left_s) }. I have your question and will answer it by myself as soon as we are done.
 nothing-to-stop = There is nothing to stop right now.
 toast-retrying = Trying again
 
