@@ -30,6 +30,7 @@ LOOK_EVERY_S: Final = 5.0
 PAGE_MAX: Final = 500
 TOLD_MAX: Final = 500
 NOTICE: Final = "service-maintenance"
+_OVER: Final = {"maintenance": "admin-alert-maintenance-over", "slow": "admin-alert-slow-over"}
 
 
 def lane(app: App, turn: Turn) -> tuple[int, int]:
@@ -139,5 +140,4 @@ async def expire(app: App) -> None:
     now = app.clock.now()
     async with app.db.transaction() as tx:
         for order in await service_orders.expire(tx, now=now):
-            args = {"kind": order.kind, "about": order.subject.about, "model": order.model, "id": order.person_id or 0}
-            await alert(app, tx, "admin-alert-service-over", args, now=now)
+            await alert(app, tx, _OVER[order.kind], {"whom": order.subject.named}, now=now)

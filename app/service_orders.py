@@ -20,6 +20,8 @@ About = Literal["person", "model", "everybody"]
 
 LONGEST: Final[dict[Kind, timedelta]] = {"slow": timedelta(days=30), "maintenance": timedelta(hours=12)}
 SHORTEST: Final = timedelta(minutes=1)
+EVERYBODY: Final = "all"
+MODEL_PREFIX: Final = "model:"
 ORDERS_MAX: Final = 500
 REASON_CHARS_MAX: Final = 200
 # So long after an order began or ended, tickets that wait are looked at once more: another process may have submitted
@@ -83,6 +85,13 @@ class Subject:
         if self.person_id is not None:
             return "person"
         return "model" if self.model is not None else "everybody"
+
+    @property
+    def named(self) -> str:
+        """The subject as the operator writes it in a command."""
+        if self.person_id is not None:
+            return str(self.person_id)
+        return EVERYBODY if self.model is None else f"{MODEL_PREFIX}{self.model}"
 
 
 @dataclass(frozen=True, slots=True)

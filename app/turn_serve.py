@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from app import persons, preferences, turn_close
+from app import persons, plan_limits, preferences, turn_close
 from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
@@ -149,8 +149,10 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     try:
         generated = await _generate(app, started, stream, flusher, vllm)
     except (PromptTooLong, ServerPromptTooLong) as error:
-        chars = _chars_that_fit(started, error)
-        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args={"chars": chars})
+        async with app.db.read() as connection:
+            more = await plan_limits.more_context(app, connection, turn)
+        args = {"chars": _chars_that_fit(started, error), **more}
+        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args=args)
         return Usage(0, 0, 0)
     except ModelError as error:
         if error.started and turn.attempts < ATTEMPTS_MAX:

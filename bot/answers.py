@@ -78,8 +78,11 @@ def _below(
         text = words.say("courtesy-next", next_s=next_s) if next_s else words.say("courtesy")
         return text, notices.ways_on(words, catalog, trial=trial)
     if payload["finish_reason"] == FINISH_LENGTH:
-        return words.say("answer-cut"), keyboards.rows(
-            [keyboards.press(words.say("button-continue"), "continue", turn_id)]
+        longer = notices.revived(words, {"plan": payload.get("plan")})
+        lift = notices.to_lift(words, catalog, payload.get("plan_id", ""))
+        return words.say("answer-cut", **longer), keyboards.rows(
+            [keyboards.press(words.say("button-continue"), "continue", turn_id)],
+            *(lift.inline_keyboard if lift else []),
         )
     if payload.get("low_percent"):
         left = {"percent": payload["low_percent"], "tokens": payload["available"]}

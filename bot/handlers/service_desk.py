@@ -13,7 +13,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 
 from app import reports, service_lanes, service_orders
-from app.service_orders import LONGEST, REASON_CHARS_MAX, SHORTEST, Kind, Order, Subject
+from app.service_orders import EVERYBODY, LONGEST, MODEL_PREFIX, REASON_CHARS_MAX, SHORTEST, Kind, Order, Subject
 from bot.context import Context
 from inference import turns
 from kit.words import Words, words
@@ -22,8 +22,6 @@ ECHO_CHARS_MAX: Final = 64
 SHOWN_MAX: Final = 30
 COUNTED_MAX: Final = 1_000
 OFF: Final = "off"
-EVERYBODY: Final = "all"
-MODEL_PREFIX: Final = "model:"
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "м": "minutes", "ч": "hours", "д": "days"}
 _SPAN: Final = re.compile(r"(\d{1,5})([mhdмчд])")
 
@@ -116,12 +114,7 @@ def _line(say: Words, order: Order) -> str:
 
 
 def _end_command(order: Order) -> str:
-    whom = EVERYBODY
-    if order.person_id is not None:
-        whom = str(order.person_id)
-    elif order.model is not None:
-        whom = f"{MODEL_PREFIX}{order.model}"
-    return f"/{order.kind} {whom} {OFF}"
+    return f"/{order.kind} {order.subject.named} {OFF}"
 
 
 async def service(message: Message, ctx: Context) -> None:

@@ -151,14 +151,9 @@ admin-service-not-on = That was not on. What is: /service
 admin-service-none = Nothing is on: all questions go their usual way.
 admin-service-more = And { $count } more.
 admin-service-kept = Questions kept: { $count }
-admin-alert-service-over = { $kind ->
-    [slow] 🐢 The slow lane ended by itself
-   *[maintenance] 🔧 Maintenance ended by itself, what was kept goes into the queue
-}: { $about ->
-    [person] { $id }
-    [model] model { $model }
-   *[everybody] everybody
-}
+# $whom - all, model:NAME or a person's number
+admin-alert-maintenance-over = 🔧 Maintenance has ended by itself, what was kept goes into the queue: { $whom }
+admin-alert-slow-over = 🐢 The slow lane has ended by itself: { $whom }
 
 ## /health
 

@@ -54,8 +54,11 @@ queue-position-only = { $position ->
 
 # The model wrote nothing
 answer-empty = The answer came out empty. Ask it another way and I will do my best.
-# The answer reached its own limit
-answer-cut = The answer reached its length limit.
+# The answer reached its own limit; $plan - the plan with which answers are longer, or none
+answer-cut = The answer reached its length limit.{ $plan ->
+    [none] { "" }
+   *[other] { " " }With { $plan } answers are longer.
+}
 button-continue = Continue
 button-redo = Start over
 # What is sent in the person's name by the Continue button
@@ -106,11 +109,14 @@ cannot-use = { $kind ->
 # There is a caption but the attachment cannot be read: the caption is answered
 cannot-use-caption = I can't read the attachment, so I am answering the caption.
 message-empty = The message is empty. Write your question in words.
-# $chars - how many characters fit into one question
+# $chars - how many characters fit into one question; $plan - the plan with which more fits, or none
 message-too-long = Too long for one question, no tokens were charged. About { $chars ->
     [one] { $chars } character fits
    *[other] { $chars } characters fit
-}: send what matters most, or ask in parts.
+}: send what matters most, or ask in parts.{ $plan ->
+    [none] { "" }
+   *[other] { " " }With { $plan } more fits.
+}
 unknown-command = There is no such command. What there is: /help
 
 ## Where and who

@@ -151,14 +151,9 @@ admin-service-not-on = Это и не было включено. Что вклю
 admin-service-none = Ничего не включено: все вопросы идут обычным порядком.
 admin-service-more = И ещё { $count }.
 admin-service-kept = Отложено вопросов: { $count }
-admin-alert-service-over = { $kind ->
-    [slow] 🐢 Медленная полоса кончилась по сроку
-   *[maintenance] 🔧 Работы кончились по сроку, отложенное идёт в очередь
-}: { $about ->
-    [person] { $id }
-    [model] модель { $model }
-   *[everybody] все
-}
+# $whom - all, model:ИМЯ или номер человека
+admin-alert-maintenance-over = 🔧 Технические работы кончились по сроку, отложенное идёт в очередь: { $whom }
+admin-alert-slow-over = 🐢 Медленная полоса кончилась по сроку: { $whom }
 
 ## /health
 
