@@ -60,9 +60,9 @@ async def send_refunds(ctx: dict[str, Any]) -> None:
     await rouble_refunds.sweep(ctx["app"])
 
 
-async def follow_orders(ctx: dict[str, Any]) -> None:
+async def follow_service(ctx: dict[str, Any]) -> None:
     """The operator has begun or ended a slow lane or a maintenance window."""
-    await turn_sweep.follow_orders(ctx["app"])
+    await turn_sweep.follow_service(ctx["app"])
 
 
 async def sweep(ctx: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ FUNCTIONS = (
     _told(reconcile_stars),
     _told(follow_yookassa),
     _told(send_refunds),
-    _told(follow_orders),
+    _told(follow_service),
 )
 
 

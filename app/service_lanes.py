@@ -35,14 +35,14 @@ _OVER: Final = {"maintenance": "admin-alert-maintenance-over", "slow": "admin-al
 
 def lane(app: App, turn: Turn) -> tuple[int, int]:
     """Return the weight and the most answers in flight with which a turn waits now."""
-    if app.orders.slow(person_id=turn.person_id, model=turn.model, now=app.clock.now()):
+    if app.service.slow(person_id=turn.person_id, model=turn.model, now=app.clock.now()):
         return turn.weight, SLOW_IN_FLIGHT
     return turn.weight * WEIGHT_PARTS, turn.in_flight_max
 
 
 def kept_by(app: App, turn: Turn) -> Order | None:
     """Return the maintenance window that keeps a turn out of the queue now."""
-    return app.orders.maintenance(person_id=turn.person_id, model=turn.model, now=app.clock.now())
+    return app.service.maintenance(person_id=turn.person_id, model=turn.model, now=app.clock.now())
 
 
 async def tell(app: App, kept: list[Turn], order: Order) -> None:
@@ -64,8 +64,8 @@ async def tell(app: App, kept: list[Turn], order: Order) -> None:
 
 async def follow(app: App) -> NoReturn:
     """Keep the process's orders as the database has them, until cancelled."""
-    listener = signals.Listener(app.redis, [signals.ORDERS])
-    changed = listener.events[signals.ORDERS]
+    listener = signals.Listener(app.redis, [signals.SERVICE])
+    changed = listener.events[signals.SERVICE]
 
     async def read() -> NoReturn:
         while True:
@@ -85,15 +85,15 @@ async def follow(app: App) -> NoReturn:
 async def reload(app: App) -> None:
     """Read the orders anew in this process."""
     async with app.db.read() as connection:
-        await app.orders.reload(connection, app.clock.now())
+        await app.service.reload(connection, app.clock.now())
 
 
 async def changed(app: App) -> None:
     """Tell every process that an order has begun or ended; called after the commit, by whoever made it."""
     await reload(app)
-    await signals.send(app.redis, signals.ORDERS)
+    await signals.send(app.redis, signals.SERVICE)
     try:
-        await app.jobs.enqueue("follow_orders")
+        await app.jobs.enqueue("follow_service")
     except Unavailable as error:  # the sweep does it within seconds
         log.warning("orders_not_followed", what=error.what)
 
@@ -121,7 +121,7 @@ async def settle(app: App) -> None:
 async def tell_kept(app: App) -> None:
     """Tell whoever has a kept question and has not heard of the window: the process that kept it may have died."""
     now = app.clock.now()
-    for order in app.orders.on(now):
+    for order in app.service.on(now):
         if order.kind != "maintenance":
             continue
         async with app.db.read() as connection:

@@ -244,7 +244,7 @@ async def open_for_waiting(
 
 async def _input_max(tx: AsyncConnection, model: Model, entitlement: Entitlement, dialog_id: int) -> int:
     """Return the most prompt tokens this turn may take: what the dialog can need, within plan and model."""
-    needed = SYSTEM_TOKENS + prompt.bound(await dialogs.size(tx, dialog_id), dialogs.HISTORY_MESSAGES_MAX)
+    needed = SYSTEM_TOKENS + prompt.bound(*await dialogs.size(tx, dialog_id))
     return min(needed, entitlement.context_tokens, model.input_tokens_max)
 
 

@@ -58,7 +58,8 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) ->
     old = await _closed_turn(app, person, turn_id)
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
     async with _admitted(app, person, old, key, now) as place, begin() as tx:
-        await dialogs.lock(tx, old.dialog_id)
+        if (await dialogs.lock(tx, old.dialog_id)).deleted:
+            raise Expired
         if not await dialogs.release_messages(tx, turn_id):
             raise Done
         opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now)
@@ -78,7 +79,8 @@ async def go_on(app: App, begin: Transaction, *, person: Person, turn_id: int, t
     old = await _closed_turn(app, person, turn_id)
     key = f"continue:{turn_id}"
     async with _admitted(app, person, old, key, now) as place, begin() as tx:
-        await dialogs.lock(tx, old.dialog_id)
+        if (await dialogs.lock(tx, old.dialog_id)).deleted:
+            raise Expired
         asked = await dialogs.add_user_message(
             tx,
             dialog_id=old.dialog_id,

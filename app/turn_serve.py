@@ -6,7 +6,7 @@ into the queue: a worker that stops requeues without spending a try, a lease tha
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -15,12 +15,12 @@ from app import persons, plan_limits, preferences, turn_close
 from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
-from inference import dialogs, prompt, turns
-from inference.errors import ModelError
+from inference import counting, dialogs, house_work, prompt, summaries, turns
+from inference.errors import BrokenAnswer, ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
 from inference.models import Model, Replica
-from inference.prompt import ChatMessage, PromptTooLong
+from inference.prompt import ChatMessage, Prompt, PromptTooLong
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim
 from inference.queue.ticket import Usage as QueueUsage
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 # A model server that fails before its first token is asked again after these pauses; then the person is told.
 RETRY_PAUSES_S = (0.3, 1.5)
+# So many servers of a model are asked before its fallback is.
+REPLICAS_ASKED_MAX = 3
 # Claims that may be spent on a turn whose stream breaks after its first token, or whose workers die.
 ATTEMPTS_MAX = 3
 # A whole answer waits so long for a Postgres that is away, before its lease is given up and it is generated anew.
@@ -47,21 +49,24 @@ CHARS_STEP = 500
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A turn that this worker holds, with all that the answer needs."""
+    """A turn that this worker holds, with all that the answer needs. `model` answers it, the turn's own or another."""
 
     turn: Turn
     person: Person
     model: Model
     messages: list[dialogs.Message]
+    summary: str
 
 
 @dataclass(slots=True)
 class Generated:
-    """What the stream brought."""
+    """What the stream brought, and from which model."""
 
     usage: Usage
     finish_reason: str
     first_token_at: datetime | None
+    model: Model
+    crowded: bool = False
 
 
 async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: VllmClient) -> None:
@@ -77,6 +82,9 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
     except asyncio.CancelledError:
         await cleanly(_give_back(app, fair, claim))
         raise
+    if started and not prompt.own_messages(started.messages):
+        await _drop(app, started.turn)
+        started = None
     if started is None:
         await fair.finish(claim, NOTHING_USED)
         return
@@ -124,10 +132,27 @@ async def _start(app: App, claim: Claim) -> Started | None:
         if turn is None:
             return None
         person = await persons.find(tx, person_id=turn.person_id)
-        messages = await dialogs.history(tx, dialog_id=turn.dialog_id, turn_id=turn.id)
+        summary = await summaries.of(tx, turn.dialog_id)
+        messages = await dialogs.history(
+            tx, dialog_id=turn.dialog_id, turn_id=turn.id, after=summary.covers_turn_id, model=turn.model
+        )
     assert person is not None  # a foreign key holds it
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
-    return Started(turn, person, app.chat_model(turn.model), messages)
+    model = app.models.heir(turn.model)
+    if model is None:
+        async with app.db.transaction() as tx:
+            reason, notice = f"model {turn.model} is gone", "error-unavailable"
+            closed = await turn_close.failed(app, tx, turn, reason=reason, notice=notice, fence=claim.fence)
+        await turn_close.after(app, closed)
+        return None
+    return Started(turn, person, model, messages, summary.text)
+
+
+async def _drop(app: App, turn: Turn) -> None:
+    """Close a turn whose dialog was deleted while it waited."""
+    async with app.db.transaction() as tx:
+        closed = await turn_close.stopped_empty(app, tx, turn, fence=turn.fence)
+    await turn_close.after(app, closed)
 
 
 def _meta(app: App, started: Started) -> PreviewMeta:
@@ -164,13 +189,32 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
         log.warning("lease_lost")
         return generated.usage
     stream.interruptible = False
-    closing = asyncio.ensure_future(_close(app, turn, stream, generated))
+    closing = asyncio.ensure_future(_close(app, _priced(turn, generated.model), stream, generated))
     try:
         await asyncio.shield(closing)
     except asyncio.CancelledError:
         # A stop that came too late, or the worker's end: the answer is whole, so one transaction is worth its time.
         await closing
+    if generated.crowded:
+        await _want_summary(app, turn)
     return generated.usage
+
+
+def _priced(turn: Turn, model: Model) -> Turn:
+    """Return the turn at the prices of the model that answered it, which are never above those that were held."""
+    prices = model.prices
+    return replace(
+        turn,
+        price_input=min(turn.price_input, prices.input),
+        price_cached=min(turn.price_cached, prices.cached),
+        price_output=min(turn.price_output, prices.output),
+    )
+
+
+async def _want_summary(app: App, turn: Turn) -> None:
+    with contextlib.suppress(Unavailable):  # the next turn of the dialog wants it again
+        async with app.db.transaction() as tx:
+            await house_work.want(tx, dialog_id=turn.dialog_id, kind="summary", now=app.clock.now())
 
 
 def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong) -> int:
@@ -183,43 +227,83 @@ def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong
     return max(CHARS_STEP, chars * 9 // 10 // CHARS_STEP * CHARS_STEP)
 
 
-async def _request(started: Started, replica: Replica, vllm: VllmClient) -> ChatRequest:
+async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tuple[ChatRequest, Prompt]:
     turn, model = started.turn, started.model
+    input_max = min(turn.input_max, model.input_tokens_max)
     wanted = preferences.of(started.person.settings)
     system = prompt.persona(started.person.language, wanted.length)
+    head = prompt.head(system, started.summary, started.person.language)
 
     async def count(messages: list[ChatMessage]) -> int:
-        return await vllm.tokenize(replica, model.name, messages)
+        return await counting.whole(vllm, replica, model, messages)
 
-    messages = await prompt.build(system, started.messages, tokens_max=turn.input_max, count_tokens=count)
-    return ChatRequest(
+    built = await prompt.build(head, started.messages, tokens_max=input_max, count_tokens=count)
+    request = ChatRequest(
         replica=replica,
         model=model.name,
-        messages=messages,
-        max_tokens=turn.output_max,
+        messages=built.messages,
+        max_tokens=min(turn.output_max, model.answer_tokens_max),
         sampling=model.sampling,
         chat_template=model.chat_template,
         cache_salt=str(turn.person_id),
     )
+    return request, built
 
 
 async def _generate(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Generated:
-    """Read the model's stream into `stream`; where it fails before the first token, the next replica is asked.
-
-    A person's turns begin at the same replica each time, since its prefix cache knows their dialog.
-    """
-    replicas, home = started.model.replicas, started.turn.person_id
-    for attempt, pause_s in enumerate((*RETRY_PAUSES_S, None)):
+    """Read an answer into `stream`: the model's, or where all its servers fail before the first token, a fallback's."""
+    models = (started.model, *app.models.fallbacks(started.model))
+    failure: ModelError | None = None
+    for model in models:
+        # Where another model stands by, each server of this one is asked once, and nobody waits for its return.
+        pauses_s = (
+            RETRY_PAUSES_S if model is models[-1] else (0.0,) * (min(REPLICAS_ASKED_MAX, len(model.replicas)) - 1)
+        )
         try:
-            request = await _request(started, replicas[(home + attempt) % len(replicas)], vllm)
-            return await _read(app, started, request, stream, flusher, vllm)
+            return await _ask(app, replace(started, model=model), stream, flusher, vllm, pauses_s)
+        except (PromptTooLong, ServerPromptTooLong):
+            if failure is None:
+                raise
+        except ModelError as error:
+            if error.started or not error.retryable:
+                raise
+            failure = error
+            log.warning("model_failed", model=model.id, reason=error.detail)
+            stream.restart()
+    assert failure is not None
+    raise failure
+
+
+async def _ask(
+    app: App,
+    started: Started,
+    stream: Stream,
+    flusher: Flusher,
+    vllm: VllmClient,
+    pauses_s: tuple[float, ...],
+) -> Generated:
+    """Read the stream of one model; where a server fails before the first token, another one is asked."""
+    failed: list[str] = []
+    for pause_s in (*pauses_s, None):
+        try:
+            async with app.replicas.take(started.model, prefer=started.turn.dialog_id, avoid=failed) as replica:
+                failed.append(replica.base_url)
+                request, built = await _request(started, replica, vllm)
+                generated = await _read(app, started, request, stream, flusher, vllm)
+                generated.crowded = built.crowded(generated.usage.completion_tokens)
+                return generated
+        except asyncio.CancelledError:
+            # It waited for a free slot, or for the length of its prompt.
+            if not _interrupted(stream):
+                raise
+            return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
         except ModelError as error:
             if error.started or not error.retryable or pause_s is None:
                 raise
             log.warning("model_retry", model=started.model.id, reason=error.detail)
             stream.restart()
             if not await _pause(stream, pause_s):
-                return Generated(Usage(0, 0, 0), FINISH_STOPPED, None)
+                return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
     raise AssertionError("the loop ends by return or raise")
 
 
@@ -257,11 +341,14 @@ async def _read(
                     await flusher.first(stream)
                     first_at = app.clock.now()
                     first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))
+        # Another try may say something, but for one that ran into its limit while thinking.
+        if not stream.text.strip() and finish_reason != "length":
+            raise BrokenAnswer("an answer without text")
     except asyncio.CancelledError:
         if not _interrupted(stream):
             raise
         finish_reason = FINISH_STOPPED
-    return Generated(usage, finish_reason, first_at)
+    return Generated(usage, finish_reason, first_at, started.model)
 
 
 async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> None:
@@ -281,13 +368,8 @@ async def _close(app: App, turn: Turn, stream: Stream, generated: Generated) -> 
         log.warning("turn_discarded")
         return
     await turn_close.after(app, closed)
-    log.info(
-        "turn_closed",
-        status=outcome.status,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        closed=closed is not None,
-    )
+    counts = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
+    log.info("turn_closed", status=outcome.status, closed=closed is not None, **counts)
 
 
 async def _close_patiently(app: App, turn: Turn, stream: Stream, outcome: Outcome) -> Closed | None:

@@ -30,9 +30,9 @@ EPOCH_KEY = "forma:epoch"
 async def sweep(app: App) -> None:
     """Take expired leases back, queue open turns that no queue knows, open turns for messages that were left."""
     try:
-        for group in app.queues:
+        for group in list(app.queues):
             await _reap(app, group)
-        if app.orders.unsettled(app.clock.now()):
+        if app.service.unsettled(app.clock.now()):
             await service_lanes.settle(app)
         if await _redis_is_settled(app):
             await _requeue_forgotten(app)
@@ -42,7 +42,7 @@ async def sweep(app: App) -> None:
     await service_lanes.tell_kept(app)
 
 
-async def follow_orders(app: App) -> None:
+async def follow_service(app: App) -> None:
     """An order began or ended: move what waits, and queue at once what a window no longer keeps. Raises Unavailable."""
     await service_lanes.reload(app)
     await service_lanes.settle(app)
@@ -80,7 +80,7 @@ async def _redis_is_settled(app: App) -> bool:
 
 async def _requeue_forgotten(app: App) -> None:
     """Queue overdue turns that no queue knows, but for those that a maintenance window keeps."""
-    windows = [order for order in app.orders.on(app.clock.now()) if order.kind == "maintenance"]
+    windows = [order for order in app.service.on(app.clock.now()) if order.kind == "maintenance"]
     if any(order.subject.about == "everybody" for order in windows):
         return
     page: list[Turn] = []

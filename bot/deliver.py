@@ -111,7 +111,7 @@ class Deliver:
 
     async def _post(self, post: Post) -> bool:
         """Send one post; False when it goes back with a delay and later ones must wait."""
-        app = self._room.app
+        app, number = self._room.app, 0
         try:
             for number, message in enumerate(await self._messages(post), start=1):
                 if number > post.parts_sent:
@@ -184,11 +184,13 @@ class Deliver:
             )
             return [Message(notice)]
         assert post.turn_id is not None
+        if text is None:  # its dialog was deleted, or the question is being answered anew
+            return []
         wanted = preferences.of(person.settings if person else {})
         return answers.messages(
             chat_id=post.chat_id,
             turn_id=post.turn_id,
-            text=text or "",
+            text=text,
             payload=post.payload,
             words=say,
             style="rich" if wanted.text == "rich" else "plain-entities",

@@ -12,6 +12,8 @@ def commands(say: Words) -> list[BotCommand]:
     """Return the commands of a private chat, the most used first."""
     texts = {
         "new": say.say("command-new"),
+        "dialogs": say.say("command-dialogs"),
+        "context": say.say("command-context"),
         "stop": say.say("command-stop"),
         "balance": say.say("command-balance"),
         "plans": say.say("command-plans"),
@@ -44,6 +46,7 @@ def admin_commands(say: Words) -> list[BotCommand]:
         "cases": say.say("command-cases"),
         "receipts": say.say("command-receipts"),
         "queue": say.say("command-queue"),
+        "models": say.say("command-models"),
         "health": say.say("command-health"),
         "slow": say.say("command-slow"),
         "maintenance": say.say("command-maintenance"),

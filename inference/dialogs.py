@@ -9,9 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kit.db import metadata
 
 USER, ASSISTANT = "user", "assistant"
-HISTORY_MESSAGES_MAX = 60
+# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
+HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20
 MESSAGE_CHARS_MAX = 64_000
+# The space of the advisory locks that order a chat's changes of its active dialog.
+_LOCKS = 4_021
 
 dialogs = sa.Table(
     "dialogs",
@@ -21,8 +24,13 @@ dialogs = sa.Table(
     sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id", ondelete="CASCADE"), nullable=False),
     sa.Column("active", sa.Boolean, nullable=False, server_default="true"),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("title", sa.Text),
+    # A deleted dialog keeps its row for the turns that were paid for, and not one word.
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("deleted_at IS NULL OR (NOT active AND title IS NULL)", name="deleted_is_empty"),
     sa.Index("uq_dialogs_active", "chat_id", unique=True, postgresql_where=sa.text("active")),
     sa.Index("ix_dialogs_person_id", "person_id"),
+    sa.Index("ix_dialogs_chat_id", "chat_id", postgresql_where=sa.text("deleted_at IS NULL")),
 )
 
 messages = sa.Table(
@@ -36,6 +44,9 @@ messages = sa.Table(
     sa.Column("message_id", sa.BigInteger),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    # What the text takes by a model server's own count, and of which model that is.
+    sa.Column("tokens", sa.Integer),
+    sa.Column("tokens_model", sa.Text),
     sa.CheckConstraint("role IN ('user', 'assistant')", name="role_known"),
     sa.Index(
         "uq_messages_chat_id_message_id",
@@ -52,10 +63,13 @@ messages = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a dialog, as the prompt needs it."""
+    """One message of a dialog, as the prompt needs it. `tokens`: of the text, by the model server, where known."""
 
     role: str
     text: str
+    id: int = 0
+    turn_id: int = 0
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +100,41 @@ async def lock_active(tx: AsyncConnection, *, chat_id: int, person_id: int, now:
     return made
 
 
-async def lock(tx: AsyncConnection, dialog_id: int) -> None:
-    """Lock one dialog's row, active or not."""
-    await tx.execute(sa.text("SELECT FROM dialogs WHERE id = :id FOR UPDATE"), {"id": dialog_id})
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A dialog whose row is locked until the transaction ends."""
+
+    deleted: bool
+    titled: bool
+
+
+async def lock(tx: AsyncConnection, dialog_id: int) -> Locked:
+    """Lock one dialog's row, active or not; one whose person is gone counts as deleted."""
+    row = (
+        await tx.execute(
+            sa.text(
+                """
+                SELECT deleted_at IS NOT NULL AS deleted, title IS NOT NULL AS titled
+                FROM dialogs WHERE id = :id FOR UPDATE
+                """
+            ),
+            {"id": dialog_id},
+        )
+    ).one_or_none()
+    return Locked(row.deleted, row.titled) if row else Locked(deleted=True, titled=False)
+
+
+async def lock_chat(tx: AsyncConnection, chat_id: int) -> None:
+    """Let the changes of which dialog is active come one after the other; buttons of a chat may be pressed at once."""
+    await tx.execute(
+        sa.text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
+        {"space": _LOCKS, "chat": chat_id},
+    )
 
 
 async def close_active(tx: AsyncConnection, *, chat_id: int) -> bool:
     """End the chat's active dialog, so that the next message begins a new one; False if there was none."""
+    await lock_chat(tx, chat_id)
     done = await tx.execute(
         sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND active"), {"chat": chat_id}
     )
@@ -178,40 +220,50 @@ async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
     return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id if rows else None)
 
 
-async def history(connection: AsyncConnection, *, dialog_id: int, turn_id: int) -> list[Message]:
+async def history(
+    connection: AsyncConnection, *, dialog_id: int, turn_id: int, after: int = 0, model: str = ""
+) -> list[Message]:
     """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
 
-    Messages of failed turns and of turns that a redo replaced are left out; so are those that still wait. What joined
-    one turn stands in the order in which it was written, which need not be that in which it came.
+    Messages of failed turns and of turns that a redo replaced are left out; so are those that still wait, and those of
+    turns up to `after`, which a summary covers. What joined one turn stands in the order in which it was written, which
+    need not be that in which it came. Counts of tokens are those of `model`.
     """
     rows = await connection.execute(
         sa.text(
             """
-            SELECT m.role, m.text FROM messages m JOIN turns t ON t.id = m.turn_id
-            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn) AND m.turn_id <= :turn
+            SELECT m.role, m.text, m.id, m.turn_id, CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens
+            FROM messages m JOIN turns t ON t.id = m.turn_id
+            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
+              AND m.turn_id <= :turn AND m.turn_id > :after
             ORDER BY m.turn_id DESC, m.role = 'assistant' DESC, m.message_id DESC, m.id DESC LIMIT :most
             """
         ),
-        {"dialog": dialog_id, "turn": turn_id, "most": HISTORY_MESSAGES_MAX},
+        {"dialog": dialog_id, "turn": turn_id, "after": after, "model": model, "most": HISTORY_MESSAGES_MAX},
     )
-    return [Message(row.role, row.text) for row in reversed(rows.all())]
+    return [Message(*row) for row in reversed(rows.all())]
 
 
-async def size(connection: AsyncConnection, dialog_id: int) -> int:
-    """Return the bytes of the last HISTORY_MESSAGES_MAX messages: the bound of their tokens."""
-    total: int = (
+async def size(connection: AsyncConnection, dialog_id: int) -> tuple[int, int]:
+    """Return the bytes of what a prompt may hold of a dialog, its summary included, and how many messages that is."""
+    row = (
         await connection.execute(
             sa.text(
                 """
-                SELECT coalesce(sum(bytes), 0)::bigint FROM (
-                    SELECT octet_length(text) AS bytes FROM messages
-                    WHERE dialog_id = :dialog ORDER BY id DESC LIMIT :most) AS last
+                WITH known AS (
+                    SELECT covers_turn_id, octet_length(text) AS bytes FROM summaries WHERE dialog_id = :dialog)
+                SELECT coalesce(sum(bytes), 0)::bigint + coalesce((SELECT bytes FROM known), 0) AS bytes,
+                       count(*) + 2 * (SELECT count(*) FROM known) AS messages
+                FROM (SELECT octet_length(text) AS bytes FROM messages
+                      WHERE dialog_id = :dialog
+                        AND (turn_id IS NULL OR turn_id > coalesce((SELECT covers_turn_id FROM known), 0))
+                      ORDER BY id DESC LIMIT :most) AS last
                 """
             ),
             {"dialog": dialog_id, "most": HISTORY_MESSAGES_MAX},
         )
-    ).scalar_one()
-    return total
+    ).one()
+    return row.bytes, row.messages
 
 
 async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:
@@ -254,6 +306,14 @@ async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
     )
     await tx.execute(sa.text("DELETE FROM messages WHERE turn_id = :turn AND role = 'assistant'"), {"turn": turn_id})
     return moved.rowcount > 0
+
+
+async def active(connection: AsyncConnection, *, chat_id: int) -> int | None:
+    """Return the chat's active dialog, without a lock."""
+    found: int | None = await connection.scalar(
+        sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND active"), {"chat": chat_id}
+    )
+    return found
 
 
 async def exists(connection: AsyncConnection, *, person_id: int) -> bool:

@@ -15,7 +15,8 @@ OUTBOX = "forma:signal:outbox"
 JOBS = "forma:signal:jobs"
 TURNS = "forma:signal:turns"
 STOPS = "forma:signal:stops"
-ORDERS = "forma:signal:orders"
+MODELS = "forma:signal:models"
+SERVICE = "forma:signal:service"
 RETRY_S = 1.0
 
 

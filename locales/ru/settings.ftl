@@ -54,6 +54,8 @@ language-set = Теперь говорим по-русски.
 ## Команды: описания в меню Telegram, до 256 знаков
 
 command-new = Новый разговор
+command-dialogs = Все разговоры
+command-context = Что я помню из разговора
 command-stop = Остановить ответ
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена
@@ -76,6 +78,7 @@ command-stats = Сводка за сутки и за 30 дней
 command-user = Карточка: номер, @имя или код ошибки
 command-grant = Начислить токены
 command-queue = Кто ждёт и кому отвечаем
+command-models = Модели и их серверы
 command-health = Все ли части работают
 command-slow = Медленная полоса
 command-maintenance = Технические работы

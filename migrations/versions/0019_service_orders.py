@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0019_service_orders"
-down_revision = "0016_answer_cost"
+down_revision = "0018_dialogs"
 branch_labels = None
 depends_on = None
 
