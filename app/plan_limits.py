@@ -113,10 +113,11 @@ async def true_up(app: App, turn: Turn, tokens: int) -> None:
         log.warning("charge_skipped", turn=turn.id)
 
 
-async def more_context(app: App, connection: AsyncConnection, turn: Turn) -> dict[str, object]:
+async def more_context(app: App, turn: Turn) -> dict[str, object]:
     """Return, as arguments of a notice, the plan with which the model would read more than this turn's plan let it."""
     most = app.chat_model(turn.model).input_tokens_max
-    return await _more(app, connection, turn, "context_tokens", bound=turn.input_max, most=most)
+    async with app.db.read() as connection:
+        return await _more(app, connection, turn, "context_tokens", bound=turn.input_max, most=most)
 
 
 async def more_answer(app: App, connection: AsyncConnection, turn: Turn) -> dict[str, object]:

@@ -182,8 +182,9 @@ async def _keep(tx: AsyncConnection, incoming: Incoming, now: datetime) -> Accep
 
 
 async def widen(app: App, tx: AsyncConnection, turn: Turn, text: str, *, ready_at: datetime | None = None) -> None:
-    """Make room for `text` in a turn that nobody has started, as far as its model reads."""
-    room = app.chat_model(turn.model).input_tokens_max - turn.input_max
+    """Make room for `text` in a turn that nobody has started, as far as its model and the person's plan read."""
+    entitlement = await entitlements.current(tx, person_id=turn.person_id, now=app.clock.now())
+    room = min(app.chat_model(turn.model).input_tokens_max, entitlement.context_tokens) - turn.input_max
     wanted = prompt.bound(len(text.encode()), 1)
     await turns.widen(tx, turn.id, input_tokens=max(0, min(wanted, room)), ready_at=ready_at)
 

@@ -174,9 +174,7 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     try:
         generated = await _generate(app, started, stream, flusher, vllm)
     except (PromptTooLong, ServerPromptTooLong) as error:
-        async with app.db.read() as connection:
-            more = await plan_limits.more_context(app, connection, turn)
-        args = {"chars": _chars_that_fit(started, error), **more}
+        args = {"chars": _chars_that_fit(started, error), **await plan_limits.more_context(app, turn)}
         await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args=args)
         return Usage(0, 0, 0)
     except ModelError as error:
