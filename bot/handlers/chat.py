@@ -78,13 +78,15 @@ async def caption(message: Message, ctx: Context) -> None:
     await ask(ctx, message, gather=message.media_group_id is not None or message.forward_origin is not None)
 
 
-async def ask(ctx: Context, message: Message, *, gather: bool = False) -> None:
-    """Give a person's words to the turn use case, and show what became of them."""
-    words = question(message)
+async def ask(
+    ctx: Context, message: Message, *, gather: bool = False, words: str | None = None, think: bool = False
+) -> None:
+    """Give a person's words to the turn use case, and show what became of them. `words` are those of a command."""
+    words = question(message) if words is None else words
     if not words:
         ctx.reply(ctx.words.say("message-empty"))
         return
-    incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather)
+    incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather, think=think)
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
         show(ctx, accepted.turn)
@@ -126,6 +128,7 @@ def show(ctx: Context, turn: Turn) -> None:
             draft_id=turn.id,
             mode=wanted.preview,
             lang=ctx.person.language,
+            thinking=turn.thinking,
         )
     )
 

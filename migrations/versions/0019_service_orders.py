@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0019_service_orders"
-down_revision = "0018_dialogs"
+down_revision = "0020_groups"
 branch_labels = None
 depends_on = None
 
