@@ -68,6 +68,11 @@ async def send_refunds(ctx: dict[str, Any]) -> None:
     await rouble_refunds.sweep(ctx["app"])
 
 
+async def follow_service(ctx: dict[str, Any]) -> None:
+    """The operator has begun or ended a slow lane or a maintenance window."""
+    await turn_sweep.follow_service(ctx["app"])
+
+
 async def sweep(ctx: dict[str, Any]) -> None:
     """Every few seconds: bring back what crashes left undone."""
     await turn_sweep.sweep(ctx["app"])
@@ -126,7 +131,13 @@ def _told(job: Job) -> Job:
 
 # These run for messages: that they work again shows by their silence, not by a look into the database each time.
 FREQUENT = (queue_turn.__name__,)
-FUNCTIONS = (_told(queue_turn), _told(reconcile_stars), _told(follow_yookassa), _told(send_refunds))
+FUNCTIONS = (
+    _told(queue_turn),
+    _told(reconcile_stars),
+    _told(follow_yookassa),
+    _told(send_refunds),
+    _told(follow_service),
+)
 
 
 def schedules() -> list[CronJob]:

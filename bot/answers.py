@@ -91,7 +91,8 @@ def _below(
         text = words.say("courtesy-next", next_s=next_s) if next_s else words.say("courtesy")
         return text, notices.ways_on(words, catalog, trial=trial)
     if payload["finish_reason"] == FINISH_LENGTH:
-        return words.say("answer-cut"), None
+        longer = notices.revived(words, {"plan": payload.get("plan")})
+        return words.say("answer-cut", **longer), None
     if payload.get("low_percent"):
         left = {"percent": payload["low_percent"], "tokens": payload["available"]}
         text = words.say("low-balance-next", **left, next_s=next_s) if next_s else words.say("low-balance", **left)

@@ -7,7 +7,7 @@ from aiogram.enums import ChatType, ContentType
 from aiogram.methods import SetMessageReaction
 from aiogram.types import Message, MessageGenerationStopped, ReactionTypeEmoji
 
-from app import preferences, turn_accept, turn_redo, turn_stop
+from app import preferences, service_lanes, turn_accept, turn_redo, turn_stop
 from app.turn_accept import Fate, Incoming
 from bot import keyboards
 from bot.context import Context
@@ -117,7 +117,9 @@ def _album(message: Message) -> str | None:
 
 
 def show(ctx: Context, turn: Turn) -> None:
-    """Begin the preview of a turn that was just opened."""
+    """Begin the preview of a turn that was just opened, unless a maintenance window keeps it."""
+    if service_lanes.kept_by(ctx.app, turn):
+        return
     wanted = preferences.of(ctx.person.settings, preview_default=ctx.app.settings.preview)
     ctx.room.previews.opened(
         PreviewMeta(

@@ -11,6 +11,7 @@ OPERATIONS = (
     "release",
     "charge",
     "submit",
+    "move",
     "claim",
     "renew",
     "finish",
