@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
 from billing import entitlements
-from inference import dialogs, prompt, summaries, turns
+from inference import dialogs, prompt, rework, summaries, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,10 @@ async def of_chat(app: App, connection: AsyncConnection, *, chat_id: int, person
     last = await turns.last_closed(connection, dialog_id)
     if last is None:
         return DialogContext(dialog_id, name, budget, covered=summary.turns, summary=summary.text)
-    history = await dialogs.history(
-        connection, dialog_id=dialog_id, turn_id=last.id, after=summary.covers_turn_id, model=model.id
+    pieces = await dialogs.history(
+        connection, dialog_id=dialog_id, turn_id=last.id, until=last.id, after=summary.covers_turn_id, model=model.id
     )
+    history = rework.fold(pieces)
     used = (
         await connection.execute(
             sa.text("SELECT input_tokens + output_tokens AS tokens, closed_at FROM turns WHERE id = :id"),

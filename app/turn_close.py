@@ -38,7 +38,7 @@ class Closed:
 
 
 async def answered(
-    app: App, tx: AsyncConnection, turn: Turn, *, text: str, outcome: Outcome, fence: int
+    app: App, tx: AsyncConnection, turn: Turn, *, text: str, outcome: Outcome, fence: int, thoughts: str = ""
 ) -> Closed | None:
     """End a turn with an answer (whole or stopped by its person): settle, store, put the delivery into the outbox."""
     now = app.clock.now()
@@ -55,7 +55,15 @@ async def answered(
     _count(turn, outcome, now)
     if dialog.deleted:  # while it was written: it is paid for, and nobody wants it
         return Closed(turn, outcome, None)
-    await dialogs.add_answer(tx, dialog_id=turn.dialog_id, turn_id=turn.id, chat_id=turn.chat_id, text=text, now=now)
+    await dialogs.add_answer(
+        tx,
+        dialog_id=turn.dialog_id,
+        turn_id=turn.id,
+        chat_id=turn.chat_id,
+        text=text,
+        thoughts=thoughts or None,
+        now=now,
+    )
     await outbox.add(
         tx,
         kind=outbox.ANSWER,
@@ -199,6 +207,7 @@ async def open_next(
     if await turns.open_of_dialog(tx, dialog_id):
         return None
     waiting = await dialogs.waiting(tx, dialog_id)
+    person_id = waiting.author_id or person_id
     person = await persons.find(tx, person_id=person_id)
     if not waiting.ids or person is None:
         return None

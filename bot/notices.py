@@ -163,6 +163,7 @@ def _to_case(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboar
 _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
+    "error-only-thoughts": _retry,
     "stopped-in-queue": _redo,
     "expired": to_plans,
     "expired-next-plan": _next_plan,

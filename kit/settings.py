@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     plans_file: Path = Path("plans.toml")
     model_url: str = ""
     model_name: str = ""
+    model_reasoning_parser: str = ""
     model_key: SecretStr = SecretStr("")
 
     yookassa_shop_id: str = ""

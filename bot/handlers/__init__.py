@@ -20,6 +20,7 @@ from bot.handlers import (
     recall,
     roubles,
     settings,
+    thinking,
     trial,
 )
 
@@ -32,4 +33,6 @@ def routers() -> list[Router]:
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
     first = [members.router(), admin.router(), dialogs.names()]
-    return first + [module.router() for module in (cases, *offers, settings, dialogs, recall, commands, buttons, chat)]
+    return first + [
+        module.router() for module in (cases, *offers, settings, dialogs, recall, thinking, commands, buttons, chat)
+    ]

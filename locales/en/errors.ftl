@@ -53,6 +53,8 @@ error-queue-full = { $scope ->
 # $code - a short error code by which /user in the operator's group finds the conversation
 error-failed = That didn't work, no tokens were charged. Code { $code }
 error-unavailable = The model is not answering right now, no tokens were charged. Try again in a minute. Code { $code }
+# The model spent the whole answer on reasoning
+error-only-thoughts = I thought for long and never got to the answer. No tokens were charged. Ask it more simply, or in parts. Code { $code }
 # The same for commands and buttons, when there is no turn
 error-command = That didn't work. Try again. Code { $code }
 button-retry = Try again

@@ -57,6 +57,7 @@ command-new = Новый разговор
 command-dialogs = Все разговоры
 command-context = Что я помню из разговора
 command-stop = Остановить ответ
+command-think = Подумать глубже над вопросом
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена
 command-plans = Планы и цены
