@@ -146,7 +146,8 @@ async def note_edit(app: App, tx: AsyncConnection, *, chat_id: int, message_id: 
     turn_id = await tx.scalar(
         sa.text(
             """
-            UPDATE messages SET text = :text, tokens = NULL WHERE chat_id = :chat AND message_id = :message AND role = 'user'
+            UPDATE messages SET text = :text, tokens = NULL
+            WHERE chat_id = :chat AND message_id = :message AND role = 'user'
               AND text IS DISTINCT FROM :text RETURNING turn_id
             """
         ),
