@@ -19,7 +19,7 @@ from app.persons import Person
 from app.plan_limits import Place
 from billing import allowance, entitlements, holds
 from billing.entitlements import Entitlement
-from inference import dialogs, prompt, rework, turns
+from inference import dialogs, history, prompt, rework, turns
 from inference.dialogs import Author
 from inference.models import Model
 from inference.queue.ticket import Ticket, microseconds
@@ -310,7 +310,7 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
 
 async def _input_max(tx: AsyncConnection, model: Model, opening: Opening, output_max: int) -> int:
     """Return the most prompt tokens this turn may take: what the dialog can need, within plan and model."""
-    size, count = await dialogs.size(tx, opening.dialog_id)
+    size, count = await history.size(tx, opening.dialog_id)
     if opening.rework:
         size, count = size + rework.INSTRUCTION_BYTES_MAX, count + 1
     room = model.context_length - max(output_max, model.answer_tokens_max)

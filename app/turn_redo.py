@@ -147,8 +147,8 @@ async def note_edit(app: App, tx: AsyncConnection, *, chat_id: int, message_id: 
         sa.text(
             """
             UPDATE messages SET text = :text, tokens = NULL
-            WHERE chat_id = :chat AND message_id = :message AND role = 'user' AND text IS DISTINCT FROM :text
-            RETURNING turn_id
+            WHERE chat_id = :chat AND message_id = :message AND role = 'user'
+              AND text IS DISTINCT FROM :text RETURNING turn_id
             """
         ),
         {"chat": chat_id, "message": message_id, "text": text[: dialogs.MESSAGE_CHARS_MAX]},

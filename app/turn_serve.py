@@ -14,7 +14,7 @@ from app import persons, plan_limits, preferences, turn_close
 from app.context import App
 from app.generation import FINISH_STOPPED, Generated, Started, generate
 from app.turn_close import Closed
-from inference import dialogs, house_work, prompt, rework, summaries, turns
+from inference import dialogs, history, house_work, prompt, rework, summaries, turns
 from inference.errors import ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
@@ -105,7 +105,7 @@ async def _start(app: App, claim: Claim) -> Started | None:
             return None
         person = await persons.find(tx, person_id=turn.person_id)
         summary = await summaries.of(tx, turn.dialog_id)
-        pieces = await dialogs.history(
+        pieces = await history.read(
             tx,
             dialog_id=turn.dialog_id,
             turn_id=turn.id,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from inference.dialogs import ASSISTANT, USER, Message, Piece
+from inference.dialogs import ASSISTANT, USER, Message
+from inference.history import Piece
 
 Instruction = Literal["shorter", "deeper", "continue"]
 INSTRUCTIONS: frozenset[str] = frozenset(get_args(Instruction))

@@ -1,0 +1,74 @@
+"""History: what of a dialog a prompt may hold, oldest first, and how large that is at most."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inference.dialogs import Message
+
+# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
+HISTORY_MESSAGES_MAX = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stored message, and the instruction by which it reworked the answer before it at the same place."""
+
+    message: Message
+    instruction: str | None
+
+
+async def read(
+    connection: AsyncConnection, *, dialog_id: int, turn_id: int, until: int, after: int = 0, model: str = ""
+) -> list[Piece]:
+    """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
+
+    `until` is the last turn that it reads: itself, or the one whose answer it reworks. Messages of failed turns and of
+    turns that a redo replaced are left out; so are those that still wait, and those of turns up to `after`, which a
+    summary covers. What joined one turn stands in the order in which it was written, which need not be that in which it
+    came. Counts of tokens are those of `model`.
+    """
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT m.role, m.text, m.id, coalesce(t.about_turn_id, t.id) AS place,
+                CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens, t.instruction
+            FROM messages m JOIN turns t ON t.id = m.turn_id
+            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
+              AND coalesce(t.about_turn_id, t.id) > :after AND coalesce(t.about_turn_id, t.id) <= :until
+            ORDER BY place DESC, m.role = 'assistant' DESC, t.id DESC, m.message_id DESC, m.id DESC LIMIT :most
+            """
+        ),
+        {
+            "dialog": dialog_id,
+            "turn": turn_id,
+            "until": until,
+            "after": after,
+            "model": model,
+            "most": HISTORY_MESSAGES_MAX,
+        },
+    )
+    return [Piece(Message(*row[:-1]), row.instruction) for row in reversed(rows.all())]
+
+
+async def size(connection: AsyncConnection, dialog_id: int) -> tuple[int, int]:
+    """Return the bytes of what a prompt may hold of a dialog, its summary included, and how many messages that is."""
+    row = (
+        await connection.execute(
+            sa.text(
+                """
+                WITH known AS (
+                    SELECT covers_turn_id, octet_length(text) AS bytes FROM summaries WHERE dialog_id = :dialog)
+                SELECT coalesce(sum(bytes), 0)::bigint + coalesce((SELECT bytes FROM known), 0) AS bytes,
+                       count(*) + 2 * (SELECT count(*) FROM known) AS messages
+                FROM (SELECT octet_length(text) + coalesce(octet_length(author), 0) AS bytes FROM messages
+                      WHERE dialog_id = :dialog
+                        AND (turn_id IS NULL OR turn_id > coalesce((SELECT covers_turn_id FROM known), 0))
+                      ORDER BY id DESC LIMIT :most) AS last
+                """
+            ),
+            {"dialog": dialog_id, "most": HISTORY_MESSAGES_MAX},
+        )
+    ).one()
+    return row.bytes, row.messages
