@@ -226,7 +226,11 @@ async def open_next(
                 kind=outbox.NOTICE,
                 chat_id=chat_id,
                 dedup_key=f"waiting-unpaid:{waiting.ids[0]}",
-                payload={"notice": error.code, "args": error.params},
+                payload={
+                    "notice": error.code,
+                    "args": error.params,
+                    **({"person_id": person_id} if chat_id < 0 else {}),
+                },
                 now=now,
             )
         return None

@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 
-from app import persons, preferences, turn_close
+from app import persons, preferences, turn_close, turn_preview
 from app.context import App
 from app.persons import Person
 from app.turn_close import Closed
-from inference import dialogs, prompt, rework, turns
+from inference import dialogs, prompt, rework, speakers, turns
 from inference.errors import BrokenAnswer, ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
@@ -26,7 +26,6 @@ from inference.prompt import ChatMessage, PromptTooLong
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim
 from inference.queue.ticket import Usage as QueueUsage
-from inference.streams import PreviewMeta
 from inference.turns import Outcome, Turn
 from inference.vllm import ChatRequest, Usage, VllmClient
 from kit.errors import Unavailable
@@ -85,7 +84,7 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
         return
     turn = started.turn
     structlog.contextvars.bind_contextvars(turn=turn.id)
-    meta = _meta(app, started)
+    meta = turn_preview.meta(app, turn, started.person)
     usage = Usage(0, 0, 0)
     try:
         with flusher.stream(claim, fair, meta) as stream, streams_open.track_inprogress():
@@ -129,25 +128,11 @@ async def _start(app: App, claim: Claim) -> Started | None:
         person = await persons.find(tx, person_id=turn.person_id)
         pieces = await dialogs.history(tx, dialog_id=turn.dialog_id, turn_id=turn.id, until=turn.place)
     assert person is not None  # a foreign key holds it
-    messages = rework.fold(pieces)
+    messages = rework.fold(speakers.named(pieces))
     if turn.instruction:
         messages.append(rework.ask(rework.known(turn.instruction), person.language, messages))
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
     return Started(turn, person, app.chat_model(turn.model), messages)
-
-
-def _meta(app: App, started: Started) -> PreviewMeta:
-    turn, person = started.turn, started.person
-    mode = preferences.of(person.settings, preview_default=app.settings.preview).preview
-    return PreviewMeta(
-        chat_id=turn.chat_id,
-        is_group=turn.chat_id != turn.person_id,
-        draft_id=turn.id,
-        mode=mode,
-        lang=person.language,
-        reply_to_message_id=None,
-        thinking=turn.thinking,
-    )
 
 
 async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Usage:
@@ -191,7 +176,7 @@ def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong
 async def _request(started: Started, replica: Replica, vllm: VllmClient) -> ChatRequest:
     turn, model = started.turn, started.model
     wanted = preferences.of(started.person.settings)
-    system = prompt.persona(started.person.language, wanted.length)
+    system = prompt.persona(started.person.language, wanted.length, group=turn.in_group)
 
     async def count(messages: list[ChatMessage]) -> int:
         return await vllm.tokenize(replica, model.name, messages)

@@ -30,6 +30,7 @@ dialogs = sa.Table(
     sa.CheckConstraint("person_id IS NOT NULL OR chat_id < 0", name="only_groups_without_person"),
     sa.Index("uq_dialogs_active", "chat_id", "thread_id", unique=True, postgresql_where=sa.text("active")),
     sa.Index("ix_dialogs_person_id", "person_id"),
+    sa.Index("ix_dialogs_groups", "chat_id", postgresql_where=sa.text("chat_id < 0")),
 )
 
 messages = sa.Table(
@@ -84,6 +85,8 @@ class Piece:
     text: str
     place: int
     instruction: str | None
+    author_id: int | None = None
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +298,7 @@ async def history(connection: AsyncConnection, *, dialog_id: int, turn_id: int, 
     rows = await connection.execute(
         sa.text(
             """
-            SELECT m.role, m.text, coalesce(t.about_turn_id, t.id) AS place, t.instruction
+            SELECT m.role, m.text, coalesce(t.about_turn_id, t.id) AS place, t.instruction, m.author_id, m.author
             FROM messages m JOIN turns t ON t.id = m.turn_id
             WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
               AND coalesce(t.about_turn_id, t.id) <= :until
@@ -304,7 +307,9 @@ async def history(connection: AsyncConnection, *, dialog_id: int, turn_id: int, 
         ),
         {"dialog": dialog_id, "turn": turn_id, "until": until, "most": HISTORY_MESSAGES_MAX},
     )
-    return [Piece(row.role, row.text, row.place, row.instruction) for row in reversed(rows.all())]
+    return [
+        Piece(row.role, row.text, row.place, row.instruction, row.author_id, row.author) for row in reversed(rows.all())
+    ]
 
 
 async def size(connection: AsyncConnection, dialog_id: int) -> int:

@@ -10,6 +10,7 @@ from bot.handlers import (
     chat,
     commands,
     gifts,
+    groups,
     invite,
     members,
     money,
@@ -29,4 +30,7 @@ def routers() -> list[Router]:
     Cases come before whatever takes commands or free text: a person's next message may be for theirs.
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
-    return [module.router() for module in (members, admin, cases, *offers, settings, thinking, commands, buttons, chat)]
+    return [
+        module.router()
+        for module in (members, admin, groups, cases, *offers, settings, thinking, commands, buttons, chat)
+    ]

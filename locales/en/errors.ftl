@@ -15,6 +15,7 @@ error-insufficient-tokens = { $posted ->
 # $limit - which limit, $retry_after_s - seconds until it clears
 error-rate-limited = { $limit ->
     [promo] Too many tries. You can enter a promo code in { DURATION($retry_after_s) }.
+    [group] This group asks too often. I can take the next question in { DURATION($retry_after_s) }.
     [tokens-per-minute] That is a lot of text for one minute. I can take the next question in { DURATION($retry_after_s) }.
    *[other] The questions come too fast. I can take the next one in { DURATION($retry_after_s) }.
 } Nothing was charged.

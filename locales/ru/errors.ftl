@@ -15,6 +15,7 @@ error-insufficient-tokens = { $posted ->
 # $limit - какой предел, $retry_after_s - через сколько секунд снова можно
 error-rate-limited = { $limit ->
     [promo] Слишком много попыток. Промокод можно будет ввести через { DURATION($retry_after_s) }.
+    [group] В этой группе спрашивают слишком часто. Возьму следующий вопрос через { DURATION($retry_after_s) }.
     [tokens-per-minute] Очень много текста за минуту. Возьму следующий вопрос через { DURATION($retry_after_s) }.
    *[other] Слишком частые вопросы. Следующий возьму через { DURATION($retry_after_s) }.
 } Ничего не списано.
