@@ -37,5 +37,5 @@ class App:
     """The shop that takes roubles; None while nothing is sold for them."""
 
     def chat_model(self, model_id: str = "") -> Model:
-        """Return a chat model by id, or the first one of models.toml."""
-        return self.models[model_id] if model_id else self.models.of("chat")[0]
+        """Return a chat model by id, or its fallback if it is gone, or the first one of models.toml."""
+        return self.models.heir(model_id) or self.models.of("chat")[0]

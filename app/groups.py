@@ -8,11 +8,10 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import turn_close
+from app import answer_keyboards, dialog_deletion
 from app.context import App
-from inference import turns
 from kit import chats, outbox
-from kit.errors import RateLimited, Unavailable
+from kit.errors import RateLimited
 
 log = structlog.get_logger(__name__)
 
@@ -56,33 +55,25 @@ async def migrate(tx: AsyncConnection, *, old: int, new: int, now: datetime) -> 
         """,
         "UPDATE turns SET chat_id = :new, reply_to_message_id = NULL WHERE chat_id = :old",
         "UPDATE dialogs SET chat_id = :new WHERE chat_id = :old",
-        "DELETE FROM answer_keyboards WHERE chat_id = :old",
     ):
         await tx.execute(sa.text(statement), {"old": old, "new": new})
+    await answer_keyboards.forget(tx, chat_id=old)
     await outbox.move_chat(tx, old, new)
 
 
 async def forget(app: App, chat_id: int) -> None:
     """Forget what a group said and was answered: the bot was removed from it. What was charged stays in the books.
 
-    Answers that are being written are given up, free of charge. Idempotent.
+    Answers that are being written are stopped and discarded. Idempotent.
     """
     now = app.clock.now()
     async with app.db.transaction() as tx:
-        await tx.execute(sa.text("SELECT FROM dialogs WHERE chat_id = :chat ORDER BY id FOR UPDATE"), {"chat": chat_id})
-        await tx.execute(
-            sa.text("DELETE FROM messages WHERE dialog_id IN (SELECT id FROM dialogs WHERE chat_id = :chat)"),
-            {"chat": chat_id},
+        known = await tx.execute(
+            sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND deleted_at IS NULL"), {"chat": chat_id}
         )
-        await tx.execute(sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat"), {"chat": chat_id})
-        await tx.execute(sa.text("DELETE FROM answer_keyboards WHERE chat_id = :chat"), {"chat": chat_id})
-        given_up = await turns.open_in_chat(tx, chat_id)
-        for turn in given_up:
-            await turn_close.stopped_empty(app, tx, turn)
+        dialog_ids = [row.id for row in known]
+        open_turns = await dialog_deletion.erase(app, tx, chat_id=chat_id, dialog_ids=dialog_ids)
+        await answer_keyboards.forget(tx, chat_id=chat_id)
         await outbox.drop_chat(tx, chat_id, error="the bot was removed", now=now)
-    for turn in given_up:
-        try:
-            await app.queues[turn.model].cancel(turn.id)
-        except Unavailable as error:
-            log.warning("given_up_turn_not_cancelled", turn=turn.id, what=error.what)
-    log.info("group_forgotten", chat=chat_id, turns=len(given_up))
+    await dialog_deletion.stop(app, chat_id=chat_id, turn_ids=open_turns)
+    log.info("group_forgotten", chat=chat_id, dialogs=len(dialog_ids), turns=len(open_turns))

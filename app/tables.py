@@ -12,7 +12,8 @@ from billing import (
     star_transactions,
     tables,
 )
-from inference import dialogs, turns
+from inference import dialogs, house_work, summaries, turns
+from inference.replicas import orders as replica_orders
 from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
@@ -24,16 +25,19 @@ __all__ = [
     "chats",
     "dialogs",
     "growth_tables",
+    "house_work",
     "inbox",
     "incidents",
     "outbox",
     "persons",
     "renewal_stops",
+    "replica_orders",
     "rouble_receipts",
     "rouble_tables",
     "stamp",
     "star_reconciliation",
     "star_transactions",
+    "summaries",
     "tables",
     "turns",
 ]

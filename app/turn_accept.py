@@ -13,14 +13,16 @@ from enum import StrEnum
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import plan_limits
 from app.context import App
 from app.persons import Person
+from app.plan_limits import Place
 from billing import allowance, entitlements, holds
 from billing.entitlements import Entitlement
-from inference import dialogs, prompt, rework, turns
+from inference import dialogs, history, prompt, rework, thinking, turns
 from inference.dialogs import Author
 from inference.models import Model
-from inference.queue.ticket import Limits, Ticket, microseconds
+from inference.queue.ticket import Ticket, microseconds
 from inference.rework import Rework
 from inference.turns import Turn
 from kit import signals
@@ -92,13 +94,16 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
     now = app.clock.now()
     entitlement, opens = await _look(app, incoming, now)
     key = f"{incoming.chat_id}:{incoming.message_id}"
+    person_id = incoming.person.id
+    place: Place | None = None
     if opens:
-        await _admit(app, incoming, entitlement, key)
+        place = await plan_limits.admit(app, app.chat_model(), entitlement, person_id=person_id, key=key)
     try:
         async with begin() as tx:
-            accepted = await _write(app, tx, incoming, entitlement, key, now)
+            admitted = plan_limits.turn_key(place, key)
+            accepted = await _write(app, tx, incoming, entitlement, admitted, now)
     except InsufficientTokens as error:
-        await _give_up_place(app, incoming, key)
+        await plan_limits.give_back(place, request=not error.reserved)
         if not error.reserved:
             rejections_total.labels(code=error.code).inc()
             raise with_next_tokens(error, entitlement, now) from None
@@ -107,8 +112,8 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
             return await _keep(tx, incoming, now)
     if accepted.fate is Fate.OPENED and accepted.turn:
         await queue(app, accepted.turn)
-    elif opens:
-        await _give_up_place(app, incoming, key)
+    else:  # a message that waits is a request; one that is known, or part of another's turn, is none
+        await plan_limits.give_back(place, request=accepted.fate is not Fate.WAITS)
     log.info(
         "turn_accepted",
         turn=accepted.turn.id if accepted.turn else None,
@@ -133,7 +138,7 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
             return entitlement, True
         if _takes(turn, incoming):
             return entitlement, False
-        waiting = await dialogs.waiting(connection, turn.dialog_id)
+        waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
     if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
@@ -143,26 +148,6 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
 def _takes(turn: Turn, incoming: Incoming) -> bool:
     """Tell whether a message may join an open turn: nobody has begun it, it is this person's, and it asks something."""
     return not turn.started and turn.person_id == incoming.person.id and turn.instruction is None
-
-
-async def _admit(app: App, incoming: Incoming, entitlement: Entitlement, key: str) -> None:
-    limits = Limits.per_minute(
-        requests=entitlement.requests_per_minute,
-        tokens=entitlement.tokens_per_minute,
-        queued_max=entitlement.queued,
-    )
-    queue = app.queues[app.chat_model().id]
-    try:
-        await queue.admit(key, incoming.person.id, limits, tokens=ANSWER_TOKENS_MIN)
-    except Unavailable:
-        log.warning("admission_skipped", person=incoming.person.id)
-
-
-async def _give_up_place(app: App, incoming: Incoming, key: str) -> None:
-    try:
-        await app.queues[app.chat_model().id].release(key, incoming.person.id)
-    except Unavailable:
-        return  # it lapses by itself
 
 
 async def _write(
@@ -175,7 +160,7 @@ async def _write(
     turn = await turns.open_of_dialog(tx, dialog_id)
     joins = turn is not None and _takes(turn, incoming)
     if incoming.think:
-        await dialogs.think_once(tx, dialog_id)
+        await thinking.think_once(tx, dialog_id)
     message_id = await dialogs.add_user_message(
         tx,
         dialog_id=dialog_id,
@@ -244,17 +229,17 @@ async def open_for_waiting(
     admit_key: str,
     ready_at: datetime,
     now: datetime,
-    thinking: bool | None = None,
+    think: bool | None = None,
 ) -> Turn | None:
     """Open a turn over the messages of a locked dialog that wait, with its hold; None if none wait.
 
     Raises InsufficientTokens; the caller decides between telling the person and letting the messages wait.
     """
-    waiting = await dialogs.waiting(tx, dialog_id)
+    waiting = await dialogs.waiting(tx, dialog_id, author_id=person.id)
     if not waiting.ids:
         return None
     opening = Opening(
-        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, thinking=thinking
+        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, think=think
     )
     turn = await open_turn(app, tx, opening, now=now)
     await dialogs.take(tx, waiting.ids, turn.id)
@@ -273,7 +258,7 @@ class Opening:
     ready_at: datetime
     reply_to_message_id: int | None = None
     rework: Rework | None = None
-    thinking: bool | None = None
+    think: bool | None = None
     """Whether the model reasons; None leaves it to the dialog."""
 
 
@@ -282,9 +267,9 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
     person, entitlement, asked = opening.person, opening.entitlement, opening.rework
     model = app.chat_model()
     await allowance.ensure(tx, person_id=person.id, now=now)
-    thread_id, wished = await dialogs.begin_turn(tx, opening.dialog_id)
-    thinking = model.reasons and (wished if opening.thinking is None else opening.thinking)
-    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if thinking else 0)
+    thread_id, wished = await thinking.begin_turn(tx, opening.dialog_id)
+    think = model.reasons and (wished if opening.think is None else opening.think)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if think else 0)
     output_max = min(output_max, model.context_length // 2)
     input_max = await _input_max(tx, model, opening, output_max)
     turn = await turns.open_turn(
@@ -305,7 +290,7 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
             in_flight_max=entitlement.in_flight,
             admit_key=opening.admit_key,
             thread_id=thread_id,
-            thinking=thinking,
+            thinking=think,
             instruction=asked.instruction if asked else None,
             about_turn_id=asked.about if asked else None,
             pressed_turn_id=asked.pressed if asked else None,
@@ -324,10 +309,11 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
 
 async def _input_max(tx: AsyncConnection, model: Model, opening: Opening, output_max: int) -> int:
     """Return the most prompt tokens this turn may take: what the dialog can need, within plan and model."""
-    chars = await dialogs.size(tx, opening.dialog_id) + (rework.INSTRUCTION_BYTES_MAX if opening.rework else 0)
-    needed = SYSTEM_TOKENS + prompt.bound(chars, dialogs.HISTORY_MESSAGES_MAX)
+    size, count = await history.size(tx, opening.dialog_id)
+    if opening.rework:
+        size, count = size + rework.INSTRUCTION_BYTES_MAX, count + 1
     room = model.context_length - max(output_max, model.answer_tokens_max)
-    return min(needed, opening.entitlement.context_tokens, room)
+    return min(SYSTEM_TOKENS + prompt.bound(size, count), opening.entitlement.context_tokens, room)
 
 
 def _affordable_output(turn: Turn, tokens: int) -> int:

@@ -10,12 +10,12 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons
+from app import persons, plan_limits
 from app.context import App
 from app.turn_accept import COURTESY_TOKENS_MAX, open_for_waiting, queue, with_next_tokens
 from billing import allowance, entitlements, holds, lots
 from billing.holds import Settlement
-from inference import dialogs, turns
+from inference import dialogs, house_work, turns
 from inference.turns import Outcome, Turn
 from kit import ids, outbox, signals
 from kit.errors import InsufficientTokens
@@ -42,7 +42,7 @@ async def answered(
 ) -> Closed | None:
     """End a turn with an answer (whole or stopped by its person): settle, store, put the delivery into the outbox."""
     now = app.clock.now()
-    await dialogs.lock(tx, turn.dialog_id)
+    dialog = await dialogs.lock(tx, turn.dialog_id)
     billed = turn.cost(
         input_tokens=outcome.input_tokens, cached_tokens=outcome.cached_tokens, output_tokens=outcome.output_tokens
     )
@@ -52,6 +52,9 @@ async def answered(
     outcome = replace(outcome, billed_tokens=settlement.charged, courtesy_tokens=settlement.courtesy)
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         raise Discarded
+    _count(turn, outcome, now)
+    if dialog.deleted:  # while it was written: it is paid for, and nobody wants it
+        return Closed(turn, outcome, None)
     await dialogs.add_answer(
         tx,
         dialog_id=turn.dialog_id,
@@ -77,9 +80,9 @@ async def answered(
         },
         now=now,
     )
-    opened = await _next_turn(app, tx, turn, now)
-    _count(turn, outcome, now)
-    return Closed(turn, outcome, opened)
+    if not dialog.titled:
+        await house_work.want(tx, dialog_id=turn.dialog_id, kind="title", now=now)
+    return Closed(turn, outcome, await _next_turn(app, tx, turn, now))
 
 
 async def _wallet_notes(tx: AsyncConnection, person_id: int, settlement: Settlement, now: datetime) -> dict[str, int]:
@@ -119,13 +122,14 @@ async def failed(
     `args` are what `notice` says instead of the code.
     """
     now = app.clock.now()
-    await dialogs.lock(tx, turn.dialog_id)
+    dialog = await dialogs.lock(tx, turn.dialog_id)
     code = ids.error_code()
     outcome = Outcome(status=turns.FAILED, error_code=code, error=reason)
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         return None
     await holds.release(tx, turn_id=turn.id, now=now)
-    await _notice(tx, turn, notice, {"code": code} if args is None else args, now)
+    if not dialog.deleted:
+        await _notice(tx, turn, notice, {"code": code} if args is None else args, now)
     opened = await _next_turn(app, tx, turn, now)
     _count(turn, outcome, now)
     log.warning("turn_failed", turn=turn.id, person=turn.person_id, code=code, reason=reason)
@@ -135,12 +139,13 @@ async def failed(
 async def stopped_empty(app: App, tx: AsyncConnection, turn: Turn, *, fence: int | None = None) -> Closed | None:
     """End a turn that its person stopped before there was any text: nothing is charged."""
     now = app.clock.now()
-    await dialogs.lock(tx, turn.dialog_id)
+    dialog = await dialogs.lock(tx, turn.dialog_id)
     outcome = Outcome(status=turns.STOPPED, finish_reason="stopped")
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         return None
     await holds.release(tx, turn_id=turn.id, now=now)
-    await _notice(tx, turn, "stopped-in-queue", {}, now)
+    if not dialog.deleted:
+        await _notice(tx, turn, "stopped-in-queue", {}, now)
     opened = await _next_turn(app, tx, turn, now)
     _count(turn, outcome, now)
     return Closed(turn, outcome, opened)
@@ -171,6 +176,8 @@ async def after(app: App, closed: Closed | None) -> None:
     await signals.send(app.redis, signals.OUTBOX)
     if closed is None:
         return
+    took = closed.outcome.billed_tokens + closed.outcome.courtesy_tokens
+    await plan_limits.true_up(app, closed.turn, took)
     if closed.opened:
         await queue(app, closed.opened)
     async with app.db.read() as connection:
@@ -195,12 +202,24 @@ async def _next_turn(app: App, tx: AsyncConnection, turn: Turn, now: datetime) -
 async def open_next(
     app: App, tx: AsyncConnection, *, dialog_id: int, chat_id: int, person_id: int, now: datetime
 ) -> Turn | None:
-    """Open a turn over a dialog's waiting messages if it has none; tells the person when tokens have run out."""
+    """Open a turn over a dialog's waiting messages if it has none; tells the person when tokens have run out.
+
+    In a group it is the turn of whoever has waited longest and can pay.
+    """
     await dialogs.lock(tx, dialog_id)
     if await turns.open_of_dialog(tx, dialog_id):
         return None
-    waiting = await dialogs.waiting(tx, dialog_id)
-    person_id = waiting.author_id or person_id
+    for payer_id in await dialogs.waiting_authors(tx, dialog_id) if chat_id < 0 else [person_id]:
+        opened = await _open_for(app, tx, dialog_id=dialog_id, chat_id=chat_id, person_id=payer_id, now=now)
+        if opened:
+            return opened
+    return None
+
+
+async def _open_for(
+    app: App, tx: AsyncConnection, *, dialog_id: int, chat_id: int, person_id: int, now: datetime
+) -> Turn | None:
+    waiting = await dialogs.waiting(tx, dialog_id, author_id=person_id)
     person = await persons.find(tx, person_id=person_id)
     if not waiting.ids or person is None:
         return None
@@ -214,23 +233,24 @@ async def open_next(
                 person=person,
                 chat_id=chat_id,
                 entitlement=entitlement,
-                admit_key=f"waiting:{waiting.ids[0]}",
+                admit_key=f"{plan_limits.UNCOUNTED}{waiting.ids[0]}",
                 ready_at=now,
                 now=now,
             )
     except InsufficientTokens as error:
         if not error.reserved:
             error = with_next_tokens(error, entitlement, now)
+            payload: dict[str, object] = {"notice": error.code, "args": error.params}
+            if chat_id < 0:
+                # Nobody in a group waits for one person's tokens: they are told, alone, and may ask again.
+                payload["person_id"] = person_id
+                await dialogs.drop_waiting(tx, waiting.ids)
             await outbox.add(
                 tx,
                 kind=outbox.NOTICE,
                 chat_id=chat_id,
                 dedup_key=f"waiting-unpaid:{waiting.ids[0]}",
-                payload={
-                    "notice": error.code,
-                    "args": error.params,
-                    **({"person_id": person_id} if chat_id < 0 else {}),
-                },
+                payload=payload,
                 now=now,
             )
         return None

@@ -1,4 +1,4 @@
-"""Where and how the preview of a turn is shown, for whoever begins it: the bot at accept, the worker at its first text."""
+"""Where and how the preview of a turn is shown: the bot begins it at accept, the worker with the first text."""
 
 from app import preferences
 from app.context import App

@@ -1,20 +1,23 @@
 """Redo: a question answered afresh, and an answer made shorter or deeper, or continued, by the buttons under it."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import plan_limits
 from app.context import App
 from app.persons import Person
+from app.plan_limits import Place
 from app.turn_accept import Opening, Transaction, open_for_waiting, open_turn, queue, widen, with_next_tokens
 from billing import entitlements
-from inference import dialogs, prompt, rework, turns
-from inference.queue.ticket import Limits
+from inference import dialogs, prompt, rework, summaries, turns
 from inference.rework import Instruction, Rework
 from inference.turns import Turn
-from kit.errors import InsufficientTokens, Rejected, Unavailable
+from kit.errors import InsufficientTokens, Rejected
 
 # What an answer takes that has not been written yet.
 ANSWER_TOKENS_USUAL = 450
@@ -64,14 +67,16 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int, th
         asked = Rework(rework.known(old.instruction), about=old.about_turn_id, pressed=old.id)
         return await _rework(app, begin, person, old, asked, now, anew=True)
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
-    await _admit(app, person, old, key, now)
-    async with begin() as tx:
-        await dialogs.lock(tx, old.dialog_id)
+    async with _admitted(app, person, old, key, now) as place, begin() as tx:
+        if (await dialogs.lock(tx, old.dialog_id)).deleted:
+            raise Expired
         if not await dialogs.release_messages(tx, old.place):
             raise Done
-        opened = await _open(app, tx, person, old, key, now, thinking=thinking)
+        opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now, thinking=thinking)
     if opened:
         await queue(app, opened)
+    else:
+        await plan_limits.give_back(place, request=False)
     return opened
 
 
@@ -93,9 +98,9 @@ async def _rework(
 ) -> Turn | None:
     """Open the turn; `anew`: what `old` made of the answer is dropped first."""
     key = f"{asked.instruction}:{old.id}:{now.timestamp():.0f}"
-    await _admit(app, person, old, key, now)
-    async with begin() as tx:
-        await dialogs.lock(tx, old.dialog_id)
+    async with _admitted(app, person, old, key, now) as place, begin() as tx:
+        if (await dialogs.lock(tx, old.dialog_id)).deleted:
+            raise Expired
         if await turns.reworked(tx, asked.pressed, asked.instruction):
             raise Done
         if await turns.open_of_dialog(tx, old.dialog_id):
@@ -104,17 +109,19 @@ async def _rework(
             await dialogs.drop_answers(tx, old.id)
         if not await dialogs.has_answer(tx, asked.about):
             raise Replaced
+        if asked.about <= (await summaries.of(tx, old.dialog_id)).covers_turn_id:
+            raise Expired
         entitlement = await entitlements.current(tx, person_id=person.id, now=now)
         opening = Opening(
             old.dialog_id,
             person,
             old.chat_id,
             entitlement,
-            key,
+            plan_limits.turn_key(place, key),
             now,
             old.reply_to_message_id,
             rework=asked,
-            thinking=anew and old.thinking,
+            think=anew and old.thinking,
         )
         try:
             opened = await open_turn(app, tx, opening, now=now)
@@ -139,7 +146,8 @@ async def note_edit(app: App, tx: AsyncConnection, *, chat_id: int, message_id: 
     turn_id = await tx.scalar(
         sa.text(
             """
-            UPDATE messages SET text = :text WHERE chat_id = :chat AND message_id = :message AND role = 'user'
+            UPDATE messages SET text = :text, tokens = NULL
+            WHERE chat_id = :chat AND message_id = :message AND role = 'user'
               AND text IS DISTINCT FROM :text RETURNING turn_id
             """
         ),
@@ -169,19 +177,18 @@ async def _closed_turn(app: App, person: Person, turn_id: int) -> Turn:
     return turn
 
 
-async def _admit(app: App, person: Person, turn: Turn, key: str, now: datetime) -> None:
+@contextlib.asynccontextmanager
+async def _admitted(app: App, person: Person, turn: Turn, key: str, now: datetime) -> AsyncIterator[Place | None]:
+    """Keep a place while the new turn is written, and give it back where none comes of it."""
     async with app.db.read() as connection:
         entitlement = await entitlements.current(connection, person_id=person.id, now=now)
-    limits = Limits.per_minute(
-        requests=entitlement.requests_per_minute,
-        tokens=entitlement.tokens_per_minute,
-        queued_max=entitlement.queued,
-    )
-    fair = app.queues.get(turn.model) or app.queues[app.chat_model().id]
+    model = app.chat_model(turn.model) if turn.model in app.queues else app.chat_model()
+    place = await plan_limits.admit(app, model, entitlement, person_id=person.id, key=key)
     try:
-        await fair.admit(key, person.id, limits)
-    except Unavailable:
-        return
+        yield place
+    except Rejected:
+        await plan_limits.give_back(place)
+        raise
 
 
 async def _open(
@@ -202,7 +209,7 @@ async def _open(
                 admit_key=key,
                 ready_at=now,
                 now=now,
-                thinking=thinking or None,
+                think=thinking or None,
             )
     except InsufficientTokens as error:
         if error.reserved:  # another answer of this person holds the rest; its end opens this turn

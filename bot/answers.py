@@ -50,8 +50,9 @@ def messages(
     """Return the messages that deliver an answer, in order; notes and buttons come in one of their own at the end.
 
     `payload` is the outbox row's: status, finish_reason, billed, courtesy, available. `trial`: whether the person may
-    start the trial. `thoughts`: what the model reasoned; `can_think`: whether it may be asked to. `in_group`: nothing is
-    said of what the person has or spent (`wallet_note` is for them alone). Pure: a retry after a crash makes the same list, and goes on behind the parts that were sent.
+    start the trial. `thoughts`: what the model reasoned; `can_think`: whether it may be asked to. `in_group`: nothing
+    is said of what the person has or spent (`wallet_note` is for them alone). Pure: a retry after a crash makes the
+    same list, and goes on behind the parts that were sent.
     """
     parts = render(text, style=style, allowed_links=allowed_hosts, empty=words.say("answer-empty"))
     found = [_message(chat_id, part) for part in thoughts_above(parts, thoughts, words, allowed_hosts)]

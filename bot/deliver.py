@@ -118,7 +118,7 @@ class Deliver:
 
     async def _post(self, post: Post) -> bool:
         """Send one post; False when it goes back with a delay and later ones must wait."""
-        app = self._room.app
+        app, number = self._room.app, 0
         buttons_at: int | None = None
         try:
             messages, turn = await posts.messages(self._room, post)

@@ -17,7 +17,7 @@ from app.persons import Person
 from bot import buttons, notices, whispers
 from bot.context import ANONYMOUS_ADMIN_ID, AlreadyHandled, Context, Room
 from kit import ids, inbox
-from kit.errors import FormaError, InsufficientTokens, Rejected, Unavailable
+from kit.errors import FormaError, InsufficientTokens, QueueFull, RateLimited, Rejected, Unavailable
 from kit.inbox import Item
 from kit.observability import updates_total
 from kit.words import pick_language, words
@@ -116,7 +116,7 @@ class Dispatch:
 
     async def _turn_down(self, update: Update, context: Context, rejected: Rejected) -> None:
         """Say why not, where the person looks: in an alert over the button, or below the message."""
-        text = context.words.say(rejected.code, **rejected.params)
+        text = context.words.say(rejected.code, **notices.revived(context.words, rejected.params))
         if context.in_group and context.chat_id != self._room.admin_chat.id:
             # How much somebody has is nobody else's business.
             private = whispers.to_private_chat(context.words, self._room.username)
@@ -125,6 +125,8 @@ class Dispatch:
                 await buttons.answer(context, update.callback_query)
             return
         ways_on = None
+        if isinstance(rejected, RateLimited | QueueFull):
+            ways_on = notices.to_lift(context.words, self._room.app.plans, rejected.lift.plan_id)
         if isinstance(rejected, InsufficientTokens):
             app = self._room.app
             async with app.db.read() as connection:

@@ -12,6 +12,8 @@ def commands(say: Words, *, think: bool) -> list[BotCommand]:
     """Return the commands of a private chat, the most used first; `think`: the model can reason."""
     texts = {
         "new": say.say("command-new"),
+        "dialogs": say.say("command-dialogs"),
+        "context": say.say("command-context"),
         "stop": say.say("command-stop"),
         **({"think": say.say("command-think")} if think else {}),
         "balance": say.say("command-balance"),
@@ -45,6 +47,7 @@ def admin_commands(say: Words) -> list[BotCommand]:
         "cases": say.say("command-cases"),
         "receipts": say.say("command-receipts"),
         "queue": say.say("command-queue"),
+        "models": say.say("command-models"),
         "health": say.say("command-health"),
         "reconcile": say.say("command-reconcile"),
         "export": say.say("command-export"),

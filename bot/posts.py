@@ -28,7 +28,7 @@ async def messages(room: Room, post: Post) -> tuple[list[Message], Turn | None]:
         turn = await turns.find(connection, post.turn_id) if post.turn_id else None
         reader_id = turn.person_id if turn else payload.get("person_id", post.chat_id)
         person = await persons.find(connection, person_id=reader_id)
-        text, thoughts = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else ("", "")
+        answer = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
         trial = _runs_low(post) and bool(await free_access.offered(app, connection, person_id=reader_id))
     say = words(person.language if person else app.settings.admin_language)
     in_group = post.chat_id < 0 and turn is not None
@@ -44,6 +44,9 @@ async def messages(room: Room, post: Post) -> tuple[list[Message], Turn | None]:
             ], turn
         return [_in_thread(Message(notice), turn, first=True) if in_group else Message(notice)], turn
     assert post.turn_id is not None
+    if answer is None:  # its dialog was deleted, or the question is being answered anew
+        return [], turn
+    text, thoughts = answer
     wanted = preferences.of(person.settings if person else {})
     found = answers.messages(
         chat_id=post.chat_id,

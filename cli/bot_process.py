@@ -12,6 +12,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 from aiogram.methods import DeleteWebhook, SetWebhook
 
+from app import model_groups
 from app.context import App
 from bot import menu, render
 from bot.budget import Budget, Limits
@@ -73,6 +74,7 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             intake.run(listener),
             star_list.run(),
             compose.follow_clock(app),
+            model_groups.follow(app),
             lock.watch(),
         ]
         ready()
@@ -159,7 +161,7 @@ async def _forward(signal: asyncio.Event, deliveries: asyncio.Event) -> None:
 
 
 async def _position(app: App, turn_id: int) -> Position | None:
-    for fair in app.queues.values():
+    for fair in list(app.queues.values()):
         try:
             found = await fair.position(turn_id)
         except Unavailable:

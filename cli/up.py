@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
+from app import model_groups
 from billing import catalog
 from cli import compose, greeting, sandbox_clock, sandbox_shop
 from cli.embedded import Postgres, Valkey, default_data_dir, prepare_data_dir
@@ -87,8 +88,7 @@ def data_dir_of(settings: Settings) -> Path:
 
 async def _plan(settings: Settings, data_dir: Path) -> Plan:
     """Look at all that can be known beforehand. Raises Misconfigured that names setting or line."""
-    known = compose.load_models(settings)
-    catalog.load(settings.plans_file)
+    known = model_groups.read(settings, catalog.load(settings.plans_file))
     sandbox = not settings.bot_id
     check_port("FORMA_HTTP_PORT", settings.http_host, settings.http_port)
     if sandbox:

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kit.db import metadata
 
 USER, ASSISTANT = "user", "assistant"
-# Whether the model reasons before it answers: never, about the next question, about all of the dialog.
-THINK_OFF, THINK_NEXT, THINK_ON = "off", "next", "on"
-HISTORY_MESSAGES_MAX = 60
+# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
+HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20
 MESSAGE_CHARS_MAX = 64_000
+# The space of the advisory locks that order a chat's changes of its active dialog.
+_LOCKS = 4_021
 
 dialogs = sa.Table(
     "dialogs",
@@ -26,11 +27,15 @@ dialogs = sa.Table(
     sa.Column("active", sa.Boolean, nullable=False, server_default="true"),
     sa.Column("thinking", sa.Text, nullable=False, server_default="off"),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("title", sa.Text),
+    # A deleted dialog keeps its row for the turns that were paid for, and not one word.
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("deleted_at IS NULL OR (NOT active AND title IS NULL)", name="deleted_is_empty"),
     sa.CheckConstraint("thinking IN ('off', 'next', 'on')", name="thinking_known"),
     sa.CheckConstraint("person_id IS NOT NULL OR chat_id < 0", name="only_groups_without_person"),
     sa.Index("uq_dialogs_active", "chat_id", "thread_id", unique=True, postgresql_where=sa.text("active")),
     sa.Index("ix_dialogs_person_id", "person_id"),
-    sa.Index("ix_dialogs_groups", "chat_id", postgresql_where=sa.text("chat_id < 0")),
+    sa.Index("ix_dialogs_chat_id", "chat_id", postgresql_where=sa.text("deleted_at IS NULL")),
 )
 
 messages = sa.Table(
@@ -49,6 +54,9 @@ messages = sa.Table(
     # What the model thought before its answer: shown folded, and never part of a prompt.
     sa.Column("thoughts", sa.Text),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    # What the text takes by a model server's own count, and of which model that is.
+    sa.Column("tokens", sa.Integer),
+    sa.Column("tokens_model", sa.Text),
     sa.CheckConstraint("role IN ('user', 'assistant')", name="role_known"),
     sa.CheckConstraint("(author_id IS NULL) = (author IS NULL)", name="author_whole"),
     sa.Index(
@@ -71,32 +79,25 @@ messages = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a dialog, as the prompt needs it."""
+    """One message of a dialog, as the prompt needs it. `tokens`: of the text, by the model server, where known.
+
+    `turn_id` is the turn with the question; `id` is 0 for what is no single stored message.
+    """
 
     role: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stored message with its place in the dialog: the turn that has the question, and what reworked its answer."""
-
-    role: str
-    text: str
-    place: int
-    instruction: str | None
-    author_id: int | None = None
-    author: str | None = None
+    id: int = 0
+    turn_id: int = 0
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """User messages that no turn has taken yet, oldest first; in a group, those of whoever has waited longest."""
+    """User messages that no turn has taken yet, oldest first."""
 
     ids: tuple[int, ...]
     chars: int
     last_message_id: int | None
-    author_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,44 +132,41 @@ async def lock_active(
     return made
 
 
-async def begin_turn(tx: AsyncConnection, dialog_id: int) -> tuple[int, bool]:
-    """Return a locked dialog's topic and whether its next turn is thought about; a wish for one turn is used up."""
-    row = (await tx.execute(sa.text("SELECT thread_id, thinking FROM dialogs WHERE id = :id"), {"id": dialog_id})).one()
-    if row.thinking == THINK_NEXT:
-        await tx.execute(sa.text("UPDATE dialogs SET thinking = 'off' WHERE id = :id"), {"id": dialog_id})
-    return row.thread_id, row.thinking != THINK_OFF
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A dialog whose row is locked until the transaction ends."""
+
+    deleted: bool
+    titled: bool
 
 
-async def think_once(tx: AsyncConnection, dialog_id: int) -> None:
-    """Have a locked dialog's next turn thought about."""
+async def lock(tx: AsyncConnection, dialog_id: int) -> Locked:
+    """Lock one dialog's row, active or not; one whose person is gone counts as deleted."""
+    row = (
+        await tx.execute(
+            sa.text(
+                """
+                SELECT deleted_at IS NOT NULL AS deleted, title IS NOT NULL AS titled
+                FROM dialogs WHERE id = :id FOR UPDATE
+                """
+            ),
+            {"id": dialog_id},
+        )
+    ).one_or_none()
+    return Locked(row.deleted, row.titled) if row else Locked(deleted=True, titled=False)
+
+
+async def lock_chat(tx: AsyncConnection, chat_id: int) -> None:
+    """Let the changes of which dialog is active come one after the other; buttons of a chat may be pressed at once."""
     await tx.execute(
-        sa.text("UPDATE dialogs SET thinking = 'next' WHERE id = :id AND thinking = 'off'"), {"id": dialog_id}
+        sa.text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
+        {"space": _LOCKS, "chat": chat_id},
     )
-
-
-async def set_thinking(tx: AsyncConnection, dialog_id: int, thinking: str) -> None:
-    """Have a dialog's turns thought about: not, the next one (THINK_NEXT), or all from now on."""
-    await tx.execute(
-        sa.text("UPDATE dialogs SET thinking = :thinking WHERE id = :id"), {"id": dialog_id, "thinking": thinking}
-    )
-
-
-async def thinking_of(connection: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> str:
-    """Return whether the turns of a chat's (a topic's) active dialog are thought about."""
-    found: str | None = await connection.scalar(
-        sa.text("SELECT thinking FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
-        {"chat": chat_id, "thread": thread_id},
-    )
-    return found or THINK_OFF
-
-
-async def lock(tx: AsyncConnection, dialog_id: int) -> None:
-    """Lock one dialog's row, active or not."""
-    await tx.execute(sa.text("SELECT FROM dialogs WHERE id = :id FOR UPDATE"), {"id": dialog_id})
 
 
 async def close_active(tx: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> bool:
     """End the chat's active dialog, so that the next message begins a new one; False if there was none."""
+    await lock_chat(tx, chat_id)
     done = await tx.execute(
         sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND thread_id = :thread AND active"),
         {"chat": chat_id, "thread": thread_id},
@@ -232,8 +230,8 @@ async def add_answer(
     )
 
 
-async def answer_of(connection: AsyncConnection, turn_id: int) -> tuple[str, str]:
-    """Return the stored answer of a turn and the thoughts before it; both are "" where there are none."""
+async def answer_of(connection: AsyncConnection, turn_id: int) -> tuple[str, str] | None:
+    """Return the stored answer of a turn and the thoughts before it ("" for none)."""
     row = (
         await connection.execute(
             sa.text(
@@ -245,7 +243,7 @@ async def answer_of(connection: AsyncConnection, turn_id: int) -> tuple[str, str
             {"turn": turn_id},
         )
     ).one_or_none()
-    return (row.text, row.thoughts) if row else ("", "")
+    return (row.text, row.thoughts) if row else None
 
 
 async def has_answer(connection: AsyncConnection, turn_id: int) -> bool:
@@ -267,66 +265,45 @@ async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) 
     )
 
 
-async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
-    """Return the user messages of a dialog that no turn has taken."""
+async def waiting(tx: AsyncConnection, dialog_id: int, *, author_id: int | None = None) -> Waiting:
+    """Return the user messages of a dialog that no turn has taken; with `author_id`, in a group only theirs."""
     rows = (
         await tx.execute(
             sa.text(
                 """
-                SELECT id, message_id, octet_length(text) AS chars, author_id FROM messages
-                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' ORDER BY id
+                SELECT id, message_id, octet_length(text) AS chars FROM messages
+                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user'
+                  AND (author_id = :author OR author_id IS NULL OR CAST(:author AS bigint) IS NULL)
+                ORDER BY id
                 """
             ),
-            {"dialog": dialog_id},
+            {"dialog": dialog_id, "author": author_id},
         )
     ).all()
-    if not rows:
-        return Waiting((), 0, None)
-    # A turn has one payer.
-    author_id = rows[0].author_id
-    rows = [row for row in rows if row.author_id == author_id]
-    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id, author_id)
+    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id if rows else None)
 
 
-async def history(connection: AsyncConnection, *, dialog_id: int, turn_id: int, until: int) -> list[Piece]:
-    """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
-
-    `until` is the last turn that it reads: itself, or the one whose answer it reworks. Messages of failed turns and of
-    turns that a redo replaced are left out; so are those that still wait. What joined one turn stands in the order in
-    which it was written, which need not be that in which it came.
-    """
+async def waiting_authors(connection: AsyncConnection, dialog_id: int) -> list[int]:
+    """Return whose messages wait in a group's dialog, whoever has waited longest first."""
     rows = await connection.execute(
         sa.text(
             """
-            SELECT m.role, m.text, coalesce(t.about_turn_id, t.id) AS place, t.instruction, m.author_id, m.author
-            FROM messages m JOIN turns t ON t.id = m.turn_id
-            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
-              AND coalesce(t.about_turn_id, t.id) <= :until
-            ORDER BY place DESC, m.role = 'assistant' DESC, t.id DESC, m.message_id DESC, m.id DESC LIMIT :most
+            SELECT author_id FROM messages
+            WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' AND author_id IS NOT NULL
+            GROUP BY author_id ORDER BY min(id)
             """
         ),
-        {"dialog": dialog_id, "turn": turn_id, "until": until, "most": HISTORY_MESSAGES_MAX},
+        {"dialog": dialog_id},
     )
-    return [
-        Piece(row.role, row.text, row.place, row.instruction, row.author_id, row.author) for row in reversed(rows.all())
-    ]
+    return [row.author_id for row in rows]
 
 
-async def size(connection: AsyncConnection, dialog_id: int) -> int:
-    """Return the bytes of the last HISTORY_MESSAGES_MAX messages: the bound of their tokens."""
-    total: int = (
-        await connection.execute(
-            sa.text(
-                """
-                SELECT coalesce(sum(bytes), 0)::bigint FROM (
-                    SELECT octet_length(text) + coalesce(octet_length(author), 0) AS bytes FROM messages
-                    WHERE dialog_id = :dialog ORDER BY id DESC LIMIT :most) AS last
-                """
-            ),
-            {"dialog": dialog_id, "most": HISTORY_MESSAGES_MAX},
-        )
-    ).scalar_one()
-    return total
+async def drop_waiting(tx: AsyncConnection, message_ids: tuple[int, ...]) -> None:
+    """Drop messages that will not be answered."""
+    await tx.execute(
+        sa.text("DELETE FROM messages WHERE id = ANY (CAST(:ids AS bigint[])) AND turn_id IS NULL"),
+        {"ids": list(message_ids)},
+    )
 
 
 async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:
@@ -372,6 +349,15 @@ async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
     )
     await drop_answers(tx, turn_id)
     return moved.rowcount > 0
+
+
+async def active(connection: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> int | None:
+    """Return the chat's (a topic's) active dialog, without a lock."""
+    found: int | None = await connection.scalar(
+        sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
+        {"chat": chat_id, "thread": thread_id},
+    )
+    return found
 
 
 async def drop_answers(tx: AsyncConnection, turn_id: int) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 import orjson
 
-from inference.models import Model, Replica
+from inference.models import ANSWERING, Model, Replica
 
 PROBE_S: Final = 5.0
 """How long a server may take to list its models."""
@@ -23,6 +23,8 @@ class ReplicaProbe:
     served: tuple[str, ...] = ()
     max_model_len: int | None = None
     problem: str = ""
+    mistaken_key: str = ""
+    """The key of models.toml that the server contradicts, if `problem` is one of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,38 @@ async def probe(model: Model, session: aiohttp.ClientSession) -> ProbeResult:
     return ProbeResult(model, tuple(found))
 
 
+async def answers(model: Model, replica: Replica, session: aiohttp.ClientSession) -> str:
+    """Return what is wrong with a server, empty where it is fit for requests: it writes a token of an answer."""
+    headers = {"Authorization": f"Bearer {replica.api_key}"} if replica.api_key else {}
+    try:
+        async with (
+            asyncio.timeout(PROBE_S),
+            session.get(f"{replica.base_url}/health", allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                return f"answers HTTP {response.status} to /health"
+        served = await _probe_replica(model, replica, session)
+        if served.problem or model.purpose not in ANSWERING:
+            return served.problem
+        body = {"model": model.name, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 1}
+        async with (
+            asyncio.timeout(PROBE_S),
+            session.post(
+                f"{replica.base_url}/v1/chat/completions", json=body, headers=headers, allow_redirects=False
+            ) as response,
+        ):
+            if response.status != 200:
+                return f"answers HTTP {response.status} to a short question"
+            orjson.loads(await _read(response))["choices"][0]["message"]
+    except TimeoutError:
+        return f"does not answer within {PROBE_S:g} s"
+    except (aiohttp.ClientError, OSError) as error:
+        return f"cannot be reached: {type(error).__name__}"
+    except (ValueError, KeyError, TypeError, IndexError):
+        return "answers something else than a chat completion"
+    return ""
+
+
 async def _probe_replica(model: Model, replica: Replica, session: aiohttp.ClientSession) -> ReplicaProbe:
     headers = {"Authorization": f"Bearer {replica.api_key}"} if replica.api_key else {}
     try:
@@ -70,11 +104,11 @@ async def _probe_replica(model: Model, replica: Replica, session: aiohttp.Client
     names = tuple(served)
     if model.name and model.name not in served:
         says = f"serves {', '.join(names) or 'nothing'}, not {model.name}"
-        return ReplicaProbe(replica, names, problem=says)
+        return ReplicaProbe(replica, names, problem=says, mistaken_key="name")
     length = served.get(model.name or next(iter(names), ""))
     if length is not None and length < model.context_length:
         says = f"has a context of {length} tokens, and models.toml says {model.context_length}"
-        return ReplicaProbe(replica, names, length, problem=says)
+        return ReplicaProbe(replica, names, length, problem=says, mistaken_key="context_length")
     return ReplicaProbe(replica, names, length)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from inference.dialogs import ASSISTANT, USER, Message, Piece
+from inference.dialogs import ASSISTANT, USER, Message
 
 Instruction = Literal["shorter", "deeper", "continue"]
 INSTRUCTIONS: frozenset[str] = frozenset(get_args(Instruction))
@@ -68,22 +68,6 @@ def ask(instruction: Instruction, language: str, history: Sequence[Message]) -> 
     last = next((message.text for message in reversed(history) if message.role == ASSISTANT), "")
     tail = " ".join(last[-TAIL_CHARS_MAX:].split())
     return Message(USER, _TEXTS[language, instruction].replace("{tail}", tail))
-
-
-def fold(pieces: Sequence[Piece]) -> list[Message]:
-    """Return the dialog as later prompts read it: each answer once, as it was reworked last. Oldest first."""
-    messages: list[Message] = []
-    places: list[int] = []
-    for piece in pieces:
-        answered = bool(messages) and places[-1] == piece.place and messages[-1].role == ASSISTANT
-        if piece.instruction is None or not answered:
-            messages.append(Message(piece.role, piece.text))
-            places.append(piece.place)
-        elif piece.instruction == CONTINUE:
-            messages[-1] = Message(ASSISTANT, joined(messages[-1].text, piece.text))
-        else:
-            messages[-1] = Message(ASSISTANT, piece.text)
-    return messages
 
 
 def joined(text: str, more: str) -> str:

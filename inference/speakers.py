@@ -6,9 +6,7 @@ is not kept; two people of one name get numbers; a line of a message that looks 
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-
-from inference.dialogs import Piece
+from collections.abc import Iterable
 
 NAME_CHARS_MAX = 32
 _UNWANTED = re.compile(r"[^\w .'’\-]|_")
@@ -28,26 +26,15 @@ def name(given: str, person_id: int) -> str:
     return kept
 
 
-def named(pieces: Sequence[Piece]) -> list[Piece]:
-    """Return a dialog's pieces with each group message under its speaker's name."""
-    names = _told_apart(pieces)
-    return [
-        Piece(piece.role, said(names[piece.author_id], piece.text), piece.place, piece.instruction)
-        if piece.author_id is not None
-        else piece
-        for piece in pieces
-    ]
-
-
 def said(speaker: str, text: str) -> str:
     """Return a message as the model reads it."""
     quoted = _LIKE_A_SPEAKER.sub(r"\1> ", text)
     return f"[{speaker}]: {quoted}"
 
 
-def _told_apart(pieces: Sequence[Piece]) -> Mapping[int, str]:
-    """Return each author's name, the newest that they had, with a number where another had it before them."""
-    newest = {piece.author_id: piece.author for piece in pieces if piece.author_id is not None and piece.author}
+def told_apart(authors: Iterable[tuple[int | None, str | None]]) -> dict[int, str]:
+    """Return each author's name, the newest that they had, with a number where another bears it already."""
+    newest = {author_id: given for author_id, given in authors if author_id is not None and given}
     names: dict[int, str] = {}
     taken: set[str] = set()
     for author_id, given in newest.items():

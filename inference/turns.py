@@ -188,7 +188,12 @@ _LATEST_OPEN = sa.text(
     ORDER BY id DESC LIMIT 1
     """  # noqa: S608
 )
-_OPEN_IN_CHAT = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE chat_id = :chat AND status = 'open' ORDER BY id")  # noqa: S608
+_LAST_CLOSED = sa.text(
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status IN ('done', 'stopped') AND id = (
+        SELECT max(turn_id) FROM messages WHERE dialog_id = :dialog AND role = 'assistant')
+    """  # noqa: S608
+)
 _BY_ID = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE id = :id")  # noqa: S608
 _START = sa.text(
     f"""
@@ -235,13 +240,14 @@ async def latest_open(connection: AsyncConnection, chat_id: int, *, person_id: i
     return Turn(*row) if row else None
 
 
-async def open_in_chat(connection: AsyncConnection, chat_id: int) -> list[Turn]:
-    """Return all open turns of a chat, one a dialog at most."""
-    return [Turn(*row) for row in await connection.execute(_OPEN_IN_CHAT, {"chat": chat_id})]
-
-
 async def find(connection: AsyncConnection, turn_id: int) -> Turn | None:
     row = (await connection.execute(_BY_ID, {"id": turn_id})).one_or_none()
+    return Turn(*row) if row else None
+
+
+async def last_closed(connection: AsyncConnection, dialog_id: int) -> Turn | None:
+    """Return the last turn of a dialog that was answered."""
+    row = (await connection.execute(_LAST_CLOSED, {"dialog": dialog_id})).one_or_none()
     return Turn(*row) if row else None
 
 

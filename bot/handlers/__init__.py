@@ -9,6 +9,7 @@ from bot.handlers import (
     cases,
     chat,
     commands,
+    dialogs,
     gifts,
     groups,
     invite,
@@ -17,6 +18,7 @@ from bot.handlers import (
     payments,
     plan_change,
     promo,
+    recall,
     roubles,
     settings,
     thinking,
@@ -27,10 +29,11 @@ from bot.handlers import (
 def routers() -> list[Router]:
     """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last.
 
-    Cases come before whatever takes commands or free text: a person's next message may be for theirs.
+    Answers to a question for a title and cases come before whatever takes commands or free text: a person's next
+    message may be for them.
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
-    return [
-        module.router()
-        for module in (members, admin, groups, cases, *offers, settings, thinking, commands, buttons, chat)
+    first = [members.router(), admin.router(), groups.router(), dialogs.names()]
+    return first + [
+        module.router() for module in (cases, *offers, settings, dialogs, recall, thinking, commands, buttons, chat)
     ]

@@ -6,10 +6,10 @@ loaded. Redis decides for all workers at once; while it is away each worker choo
 
 import asyncio
 import contextlib
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from inference.errors import Busy, ConnectFailed, ModelError, NoReplica, ReplicaRefused, RequestRefused, TimedOut
 from inference.models import Model, Replica
+from inference.replicas.orders import Order
 from kit import ids
 from kit.tasks import cleanly
 
@@ -57,14 +58,6 @@ _AWAY: Final = (RedisError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What an operator has said of a replica: `drained` gets no new request, `weight` stands in for the file's."""
-
-    drained: bool = False
-    weight: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ReplicaState:
     """One server as all workers know it. `back_s` is how long it is still out; `probe_due`: somebody is to probe it."""
 
@@ -97,7 +90,7 @@ class Replicas:
         self._leases: dict[str, _Lease] = {}
         self._renewing: asyncio.Task[None] | None = None
         self.orders: Mapping[tuple[str, str], Order] = {}
-        """By model id and base URL; `app.model_desk` keeps them in Postgres and fills them in here."""
+        """By model id and base URL, as Postgres has them; `app.model_groups` keeps them fresh."""
 
     async def __aenter__(self) -> "Replicas":
         self._renewing = asyncio.create_task(self._keep_renewing(), name="replica-leases")
@@ -256,7 +249,7 @@ class Replicas:
 
 def _by_likelihood(replicas: list[Replica], prefer: int) -> list[Replica]:
     """Rendezvous hashing: the same dialog meets the servers in the same order, whichever of them there are."""
-    return sorted(replicas, key=lambda one: zlib.crc32(f"{prefer}:{one.base_url}".encode()))
+    return sorted(replicas, key=lambda one: blake2b(f"{prefer} {one.base_url}".encode(), digest_size=8).digest())
 
 
 def _verdict(error: ModelError) -> tuple[str, float]:

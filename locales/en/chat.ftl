@@ -21,6 +21,8 @@ help =
     Write as you would to a coach who is always around: training, food, sleep, recovery, goals.
 
     /new — a new conversation
+    /dialogs — all conversations
+    /context — what I remember of this one
     /stop — stop the answer
     /balance — what is left
     /plans — plans and packs
@@ -195,4 +197,4 @@ privacy =
 
     Card numbers never reach us: Telegram takes Stars, YooKassa takes roubles. Of a card that you saved we know the last four digits.
 
-    To delete your data or get a copy: /support
+    To delete a conversation or save it as a file: /dialogs. For all else: /support

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0020_groups"
-down_revision = "0016_answer_cost"
+down_revision = "0018_dialogs"
 branch_labels = None
 depends_on = None
 
@@ -19,7 +19,6 @@ def upgrade() -> None:
     """)
     op.execute("DROP INDEX uq_dialogs_active")
     op.execute("CREATE UNIQUE INDEX uq_dialogs_active ON dialogs (chat_id, thread_id) WHERE active")
-    op.execute("CREATE INDEX ix_dialogs_groups ON dialogs (chat_id) WHERE chat_id < 0")
     op.execute("""
         ALTER TABLE turns
             ADD COLUMN thread_id bigint NOT NULL DEFAULT 0,
@@ -75,7 +74,6 @@ def downgrade() -> None:
     # A group's dialogs belong to no person, and the older schema knows none such.
     op.execute("DELETE FROM messages WHERE dialog_id IN (SELECT id FROM dialogs WHERE person_id IS NULL)")
     op.execute("DELETE FROM dialogs WHERE person_id IS NULL")
-    op.execute("DROP INDEX ix_dialogs_groups")
     op.execute("DROP INDEX uq_dialogs_active")
     op.execute("CREATE UNIQUE INDEX uq_dialogs_active ON dialogs (chat_id) WHERE active")
     op.execute("""

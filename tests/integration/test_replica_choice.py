@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from inference.errors import Busy, ConnectFailed, ConnectionLost, NoReplica, RequestRefused, ServerFailed
 from inference.models import Model, Replica
 from inference.replicas import choice
-from inference.replicas.choice import Order, Replicas
+from inference.replicas.choice import Replicas
+from inference.replicas.orders import Order
 
 ONE, TWO, THREE = (f"http://{name}:8000" for name in ("one", "two", "three"))
 

@@ -93,7 +93,7 @@ async def test_requests_that_no_replica_would_take_are_not_retryable(server, cli
     base_url, _ = server
     _, raised = await failure(client, asking(base_url, "слово " * 2000))
     assert type(raised) is errors.PromptTooLong
-    _, refused = await failure(client, asking(base_url, max_tokens=1024))
+    _, refused = await failure(client, asking(base_url, max_tokens=1025))
     assert type(refused) is errors.RequestRefused
     assert (raised.retryable, refused.retryable) == (False, False)
     assert refused.param == "max_tokens"

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 
 import sandbox.model.server
 import sandbox.telegram.server
+from app import model_groups
 from billing import invariants
 from cli import compose
 from cli.lifetime import READY_FD_ENV
@@ -282,8 +283,8 @@ class Stack:
     def queue(self) -> FairQueue:
         """The model group's fair queue, as Forma's processes have it."""
         chosen = settings.load(_env_file=None, model_url=self.model.base_url, model_name=compose.SANDBOX_MODEL)
-        model = compose.load_models(chosen).of("chat")[0]
-        return FairQueue(self.redis, model.id, compose.queue_config(model))
+        model = model_groups.read(chosen).of("chat")[0]
+        return FairQueue(self.redis, model.id, model_groups.queue_config(model))
 
     async def settled(self, timeout_s: float = 30.0) -> None:
         """Wait until nothing is open anywhere: database, queue, Telegram's updates."""
@@ -333,7 +334,8 @@ async def stack(
 ) -> AsyncIterator[Stack]:
     """Forma's processes on the given servers, with a Telegram and a model server of their own; `more` are settings.
 
-    `environment` is what the processes see besides their settings; `module` is what is run instead of cli.
+    `environment` is what the processes see besides their settings; `module` is what is run instead of cli. The house
+    asks the model for nothing unless `more` says so.
     """
     telegram = await sandbox.telegram.server.start()
     model = await sandbox.model.server.start(**(model_options or {}))
@@ -343,7 +345,7 @@ async def stack(
         telegram_api_url=telegram.base_url,
         model_url=model.base_url,
         model_name=compose.SANDBOX_MODEL,
-        **more,
+        **{"house_calls": 0, **more},
     )
     db, redis = Database(database_url, pool_size=2), Redis.from_url(redis_url)
     try:
