@@ -118,11 +118,12 @@ class Dispatch:
         """Say why not, where the person looks: in an alert over the button, or below the message."""
         text = context.words.say(rejected.code, **notices.revived(context.words, rejected.params))
         if context.in_group and context.chat_id != self._room.admin_chat.id:
-            # How much somebody has is nobody else's business.
+            # How much somebody has is nobody else's business; an alert is seen by whoever pressed.
+            if update.callback_query is not None:
+                await buttons.answer(context, update.callback_query, text, alert=True)
+                return
             private = whispers.to_private_chat(context.words, self._room.username)
             context.whisper(text, private if isinstance(rejected, InsufficientTokens) else None)
-            if update.callback_query is not None:
-                await buttons.answer(context, update.callback_query)
             return
         ways_on = None
         if isinstance(rejected, RateLimited | QueueFull):
