@@ -193,6 +193,8 @@ privacy =
 
     A model on the servers of Forma's operator reads the texts. We don't sell them, show no ads and train no models on them. The logs hold no texts.
 
+    In groups we read and keep only what is said to the bot, and the answers. Once the bot is removed, we have forgotten it.
+
     The operator reads cases about payments. Their texts are deleted 90 days after they are closed.
 
     Card numbers never reach us: Telegram takes Stars, YooKassa takes roubles. Of a card that you saved we know the last four digits.
