@@ -25,7 +25,7 @@ def router() -> Router:
     made = Router(name="groups")
     made.my_chat_member.register(added, GROUPS, ChatMemberUpdatedFilter(JOIN_TRANSITION))
     made.my_chat_member.register(removed, GROUPS, ChatMemberUpdatedFilter(LEAVE_TRANSITION))
-    made.message.filter(GROUPS)
+    made.message.filter(GROUPS, F.func(_of_a_person))
     made.message.register(moved, F.migrate_to_chat_id)
     made.message.register(help_, Command("start", "help"))
     made.message.register(stop, Command("stop"))
@@ -34,6 +34,11 @@ def router() -> Router:
     made.message.register(think, Command("think"))
     made.message.register(talk, F.text | F.caption)
     return made
+
+
+def _of_a_person(message: Message) -> bool:
+    """Let through what people write, anonymous administrators and the group itself; not what a channel posts."""
+    return message.sender_chat is None or message.sender_chat.id == message.chat.id
 
 
 async def added(event: ChatMemberUpdated, ctx: Context) -> None:
@@ -94,9 +99,6 @@ async def talk(message: Message, ctx: Context) -> None:
     names = _names(ctx)
     if not (_replies_to_us(message, ctx) or _mentioned(message, ctx) or (names and names.search(_words_of(message)))):
         return
-    if ctx.person.id == ANONYMOUS_ADMIN_ID:
-        ctx.reply(ctx.words.say("group-anonymous"), reply_to=message.message_id)
-        return
     asked = _without_mention(question(message), ctx)
     if not asked:
         ctx.reply(ctx.words.say("group-added", bot=ctx.room.username), reply_to=message.message_id)
@@ -107,6 +109,7 @@ async def talk(message: Message, ctx: Context) -> None:
 async def ask(ctx: Context, message: Message, words: str, *, think: bool = False) -> None:
     """Give a question of a group to the turn use case; its person pays, within the group's limit and their own."""
     if ctx.person.id == ANONYMOUS_ADMIN_ID or message.from_user is None:
+        ctx.reply(ctx.words.say("group-anonymous"), reply_to=message.message_id)
         return
     await groups.count_question(ctx.app, ctx.chat_id)
     await _make_known(ctx, message)
