@@ -19,7 +19,7 @@ from app.persons import Person
 from app.plan_limits import Place
 from billing import allowance, entitlements, holds
 from billing.entitlements import Entitlement
-from inference import dialogs, history, prompt, rework, turns
+from inference import dialogs, history, prompt, rework, thinking, turns
 from inference.dialogs import Author
 from inference.models import Model
 from inference.queue.ticket import Ticket, microseconds
@@ -138,7 +138,7 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
             return entitlement, True
         if _takes(turn, incoming):
             return entitlement, False
-        waiting = await dialogs.waiting(connection, turn.dialog_id)
+        waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
     if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
@@ -160,7 +160,7 @@ async def _write(
     turn = await turns.open_of_dialog(tx, dialog_id)
     joins = turn is not None and _takes(turn, incoming)
     if incoming.think:
-        await dialogs.think_once(tx, dialog_id)
+        await thinking.think_once(tx, dialog_id)
     message_id = await dialogs.add_user_message(
         tx,
         dialog_id=dialog_id,
@@ -230,17 +230,17 @@ async def open_for_waiting(
     admit_key: str,
     ready_at: datetime,
     now: datetime,
-    thinking: bool | None = None,
+    think: bool | None = None,
 ) -> Turn | None:
     """Open a turn over the messages of a locked dialog that wait, with its hold; None if none wait.
 
     Raises InsufficientTokens; the caller decides between telling the person and letting the messages wait.
     """
-    waiting = await dialogs.waiting(tx, dialog_id)
+    waiting = await dialogs.waiting(tx, dialog_id, author_id=person.id)
     if not waiting.ids:
         return None
     opening = Opening(
-        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, thinking=thinking
+        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, think=think
     )
     turn = await open_turn(app, tx, opening, now=now)
     await dialogs.take(tx, waiting.ids, turn.id)
@@ -259,7 +259,7 @@ class Opening:
     ready_at: datetime
     reply_to_message_id: int | None = None
     rework: Rework | None = None
-    thinking: bool | None = None
+    think: bool | None = None
     """Whether the model reasons; None leaves it to the dialog."""
 
 
@@ -268,9 +268,9 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
     person, entitlement, asked = opening.person, opening.entitlement, opening.rework
     model = app.chat_model()
     await allowance.ensure(tx, person_id=person.id, now=now)
-    thread_id, wished = await dialogs.begin_turn(tx, opening.dialog_id)
-    thinking = model.reasons and (wished if opening.thinking is None else opening.thinking)
-    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if thinking else 0)
+    thread_id, wished = await thinking.begin_turn(tx, opening.dialog_id)
+    think = model.reasons and (wished if opening.think is None else opening.think)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if think else 0)
     output_max = min(output_max, model.context_length // 2)
     input_max = await _input_max(tx, model, opening, output_max)
     turn = await turns.open_turn(
@@ -291,7 +291,7 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
             in_flight_max=entitlement.in_flight,
             admit_key=opening.admit_key,
             thread_id=thread_id,
-            thinking=thinking,
+            thinking=think,
             instruction=asked.instruction if asked else None,
             about_turn_id=asked.about if asked else None,
             pressed_turn_id=asked.pressed if asked else None,

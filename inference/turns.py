@@ -109,6 +109,11 @@ class Turn:
     pressed_turn_id: int | None
 
     @property
+    def in_group(self) -> bool:
+        """Whether it was asked in a group: there the chat is not the person."""
+        return self.chat_id < 0
+
+    @property
     def place(self) -> int:
         """The turn that has the question: this one, or the one whose answer this one reworks."""
         return self.about_turn_id or self.id
@@ -178,7 +183,11 @@ _OPEN = sa.text(
 )
 _OPEN_OF_DIALOG = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE dialog_id = :dialog AND status = 'open'")  # noqa: S608
 _LATEST_OPEN = sa.text(
-    f"SELECT {_COLUMNS} FROM turns WHERE chat_id = :chat AND status = 'open' ORDER BY id DESC LIMIT 1"  # noqa: S608
+    f"""
+    SELECT {_COLUMNS} FROM turns
+    WHERE chat_id = :chat AND status = 'open' AND (CAST(:person AS bigint) IS NULL OR person_id = :person)
+    ORDER BY id DESC LIMIT 1
+    """  # noqa: S608
 )
 _LAST_CLOSED = sa.text(
     f"""
@@ -239,9 +248,9 @@ async def open_of_chat(connection: AsyncConnection, chat_id: int, thread_id: int
     return Turn(*row) if row else None
 
 
-async def latest_open(connection: AsyncConnection, chat_id: int) -> Turn | None:
-    """Return the chat's newest open turn, whichever of its dialogs it belongs to."""
-    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id})).one_or_none()
+async def latest_open(connection: AsyncConnection, chat_id: int, *, person_id: int | None = None) -> Turn | None:
+    """Return the chat's newest open turn, whichever of its dialogs it belongs to; with `person_id`, of that person."""
+    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id, "person": person_id})).one_or_none()
     return Turn(*row) if row else None
 
 

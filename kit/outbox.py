@@ -213,6 +213,19 @@ async def move_chat(tx: AsyncConnection, chat_id: int, new_chat_id: int) -> None
     )
 
 
+async def drop_chat(tx: AsyncConnection, chat_id: int, *, error: str, now: datetime) -> None:
+    """Close what is open for a chat that nothing can be sent to any more."""
+    await tx.execute(
+        sa.text(
+            """
+            UPDATE outbox SET status = 'failed', sent_at = :now, error = :error
+            WHERE chat_id = :chat AND status IN ('pending', 'sending')
+            """
+        ),
+        {"chat": chat_id, "error": error, "now": now},
+    )
+
+
 async def oldest_age_s(connection: AsyncConnection, *, now: datetime) -> float:
     """Return the age of the oldest open post in seconds, 0 when nothing waits."""
     oldest = await connection.scalar(

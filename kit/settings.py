@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     admin_chat_id: int = 0
     admin_language: Literal["ru", "en"] = "ru"
 
+    group_names: str = ""
+
     database_url: str = ""
     redis_url: str = ""
     data_dir: Path | None = None
