@@ -105,7 +105,7 @@ async def _bare(session: aiohttp.ClientSession, url: str, model: str, flood: int
             except TimeoutError:
                 seen.append(time.perf_counter() - began)  # at least that long
                 unanswered.append(began)
-            await asyncio.sleep(dice.expovariate(1 / PAUSE_MEAN_S))
+            await _pause(dice, until)
 
     heavy = [
         asyncio.create_task(clients.read(session, url, _request(model, dice, FLOOD_WORDS, FLOOD_ANSWER_TOKENS)))
@@ -117,6 +117,11 @@ async def _bare(session: aiohttp.ClientSession, url: str, model: str, flood: int
         one.cancel()
     await asyncio.gather(*heavy, return_exceptions=True)
     return {"light_first_token_s": clients.spread(seen), "light_unanswered": len(unanswered), "flood_answered": done}
+
+
+async def _pause(dice: random.Random, until: float) -> None:
+    """Wait as long as a light person thinks, or until the window ends."""
+    await asyncio.sleep(min(dice.expovariate(1 / PAUSE_MEAN_S), max(0.0, until - time.perf_counter())))
 
 
 def _request(model: str, dice: random.Random, words: int, answer_tokens: int) -> bytes:
@@ -174,7 +179,7 @@ async def _window(app: App, telegram: Telegram, lights: list[int], seconds: floa
             waiter = telegram.first_text(person)
             await telegram.ask(person, clients.words(dice, LIGHT_WORDS))
             shown.append(await waiter - began)
-            await asyncio.sleep(dice.expovariate(1 / PAUSE_MEAN_S))
+            await _pause(dice, until)
 
     await asyncio.gather(*(light(person) for person in lights))
     async with app.db.read() as connection:

@@ -78,6 +78,7 @@ class Model:
         self.admitted: dict[str, tuple[int, int | None]] = {}
         self.vsys, self.fence, self.seq = 0.0, now, 0
         self.outputs = Estimate()
+        self.inputs = Estimate()  # what prompts take of their bound, per mille
         self.blocked: tuple[int, int] | None = None
 
     # What can be seen
@@ -134,12 +135,17 @@ class Model:
         uncached = usage.input_tokens - usage.cached_tokens
         return uncached + self.config.cached_factor * usage.cached_tokens + 2 * usage.output_tokens
 
+    def _expected_input(self, t: Ticket) -> int:
+        if self.inputs.samples < SAMPLES_MIN:
+            return t.input_tokens
+        return min(t.input_tokens, math.ceil(t.input_tokens * self.inputs.p80 / 1000))
+
     def _kv_need(self, t: Ticket) -> int:
         p = self.persons[t.person_id]
         for estimate in (p.outputs, self.outputs):
             if estimate.samples >= SAMPLES_MIN:
-                return t.input_tokens + min(t.output_max, math.floor(estimate.p80 + 0.5))
-        return t.input_tokens + t.output_max
+                return self._expected_input(t) + min(t.output_max, math.floor(estimate.p80 + 0.5))
+        return self._expected_input(t) + t.output_max
 
     def _settle(self, person_id: int) -> None:
         p = self.persons[person_id]
@@ -157,7 +163,8 @@ class Model:
         p = self.persons[e.ticket.person_id]
         e.kv = self._kv_need(e.ticket)
         e.running, e.lease_until, e.output = True, now + round(self.config.lease_s * SECOND), 0
-        e.charged = self._cost(Usage(e.ticket.input_tokens, e.ticket.cached_tokens_est, 0))
+        expected = self._expected_input(e.ticket)
+        e.charged = self._cost(Usage(expected, min(e.ticket.cached_tokens_est, expected), 0))
         p.v += e.charged / e.ticket.weight
         self._settle(p.id)
 
@@ -298,7 +305,7 @@ class Model:
             charge = 2 * (output - e.output)
             self.persons[e.ticket.person_id].v += charge / e.ticket.weight
             e.charged, e.output = e.charged + charge, output
-            e.kv = max(e.kv, e.ticket.input_tokens + output)
+            e.kv = max(e.kv, self._expected_input(e.ticket) + output)
         e.lease_until = now + round(self.config.lease_s * SECOND)
         return True, e.stop
 
@@ -312,6 +319,8 @@ class Model:
         p = self.persons[e.ticket.person_id]
         p.v = max(0, p.v + (self._cost(usage) - e.charged) / e.ticket.weight)
         if usage.output_tokens:
+            if usage.input_tokens:
+                self.inputs.learn(math.floor(1000 * min(1, usage.input_tokens / e.ticket.input_tokens) + 0.5))
             p.outputs.learn(usage.output_tokens)
             self.outputs.learn(usage.output_tokens)
         self._bury(e, now, done=True)

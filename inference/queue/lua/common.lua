@@ -4,7 +4,7 @@
 --   K:cfg          hash   configuration, see configure.lua
 --   K:st           hash   born, v (virtual time), f (last fence), seq, kv (used), w (weights of waiting persons),
 --                         light, light_at (arrivals), svc (service time), gap, gap_n, freed_at (spacing of freed slots),
---                         out_p80, out_n, blk, blk_at (the ticket that does not fit, since when)
+--                         out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille), blk, blk_at (the ticket that does not fit, since when)
 --   K:ready        zset   waiting persons below their base cap, by counter
 --   K:borrow       zset   waiting persons at or above it, but below their hard cap, by counter
 --   K:order, K:due zset   waiting tickets by time of submit, by deadline
@@ -161,16 +161,27 @@ local function cost(input, cached, output)
   return (input - cached) + cached_factor * cached + 2 * output
 end
 
+-- What a prompt will take. Before it is built only a bound is known, in bytes, several times too high; what prompts of
+-- this group lately took of their bounds tells how much.
+local function expected_input(t)
+  local part, n = state('in_p80', 'in_n')
+  if n < samples_min then
+    return t.input
+  end
+  return math.min(t.input, math.ceil(t.input * part / 1000))
+end
+
 -- KV tokens to reserve: the input and what this person, or else the model, usually answers at most.
 local function kv_need(p, t)
   local p80, n = state('out_p80', 'out_n')
   if p.out_n >= samples_min then
     p80, n = p.out_p80, p.out_n
   end
+  local input = expected_input(t)
   if n < samples_min then
-    return t.input + t.out_max
+    return input + t.out_max
   end
-  return t.input + math.min(t.out_max, math.floor(p80 + 0.5))
+  return input + math.min(t.out_max, math.floor(p80 + 0.5))
 end
 
 local function running()
@@ -243,7 +254,8 @@ local function lease(t, p)
   t.s = 'r'
   p.r = p.r + 1
   t.kv = kv_need(p, t)
-  t.ch, t.out = cost(t.input, t.cached, 0), 0
+  local input = expected_input(t)
+  t.ch, t.out = cost(input, math.min(t.cached, input), 0), 0
   p.v = p.v + t.ch / t.w
   call('HINCRBY', K .. ':st', 'kv', exact(t.kv))
   call('ZADD', K .. ':leases', exact(now + lease_us), t.turn)

@@ -20,7 +20,12 @@ local function p80(old, n, x)
 end
 
 -- What this answer tells about the next ones; one that never began tells nothing.
-local function learn(output)
+local function learn(input, output)
+  if input > 0 then
+    local in_p80, in_n = state('in_p80', 'in_n')
+    local part = math.floor(1000 * math.min(1, input / t.input) + 0.5)
+    call('HSET', K .. ':st', 'in_p80', exact(p80(in_p80, in_n, part)), 'in_n', math.min(in_n + 1, 1000))
+  end
   p.out_p80, p.out_n = p80(p.out_p80, p.out_n, output), math.min(p.out_n + 1, 1000)
   local out_p80, out_n, svc, gap, gap_n, freed_at = state('out_p80', 'out_n', 'svc', 'gap', 'gap_n', 'freed_at')
   if t.start > 0 then
@@ -37,10 +42,10 @@ local function learn(output)
     'svc', exact(svc), 'gap', exact(gap), 'gap_n', gap_n, 'freed_at', waiting and exact(now) or 0)
 end
 
-local output = tonumber(ARGV[7])
-p.v = math.max(0, p.v + (cost(tonumber(ARGV[5]), tonumber(ARGV[6]), output) - t.ch) / t.w)
+local input, output = tonumber(ARGV[5]), tonumber(ARGV[7])
+p.v = math.max(0, p.v + (cost(input, tonumber(ARGV[6]), output) - t.ch) / t.w)
 if output > 0 then
-  learn(output)
+  learn(input, output)
 end
 vacate(t, p)
 bury(t, 'd')
