@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from inference.models import Model, Models
 from inference.queue.fair import FairQueue
+from inference.replicas.choice import Replicas
 from kit.clock import Clock
 from kit.db import Database
 from kit.jobs import Jobs
@@ -30,9 +31,11 @@ class App:
     plans: "Plans"
     queues: dict[str, FairQueue]
     """The fair queue of each chat model, by model id."""
+    replicas: Replicas
+    """Hands out the servers of the models, for turns and for whatever else asks a model."""
     yookassa: "YooKassa | None" = None
     """The shop that takes roubles; None while nothing is sold for them."""
 
     def chat_model(self, model_id: str = "") -> Model:
-        """Return a chat model by id, or the first one of models.toml."""
-        return self.models[model_id] if model_id else self.models.of("chat")[0]
+        """Return a chat model by id, or its fallback if it is gone, or the first one of models.toml."""
+        return self.models.heir(model_id) or self.models.of("chat")[0]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.books import violations
 from app.context import App
-from inference import models
+from inference import model_probe
 from inference.models import Model
 from inference.vllm import open_session
 from kit import jobs, outbox
@@ -89,7 +89,7 @@ async def model(asked: Model) -> Part:
     """Return whether any server of a model can answer; what is wrong with one `forma doctor` says in words."""
     name = f"model {asked.id}"
     async with open_session() as session:
-        found = await models.probe(asked, session)
+        found = await model_probe.probe(asked, session)
     good = [replica for replica in found.replicas if not replica.problem]
     if not good:
         return Part(name, "bad", f"0/{len(found.replicas)}", vital=False)

@@ -53,7 +53,7 @@ class ServingPool:
         while True:
             self._due.clear()
             try:
-                for group in self._app.queues:
+                for group in list(self._app.queues):
                     await self._claim_all(group)
                 self._away = False
             except Unavailable as error:

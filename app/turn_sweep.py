@@ -29,7 +29,7 @@ EPOCH_KEY = "forma:epoch"
 async def sweep(app: App) -> None:
     """Take expired leases back, queue open turns that no queue knows, open turns for messages that were left."""
     try:
-        for group in app.queues:
+        for group in list(app.queues):
             await _reap(app, group)
         if await _redis_is_settled(app):
             await _requeue_forgotten(app)

@@ -42,9 +42,9 @@ class Stack:
     """The settings of bot, worker and web."""
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
-    def cpu_s(self) -> float:
-        """User and system seconds of bot, worker and web with their children so far."""
-        return sum(_cpu_s(self.processes[name].pid) for name in FORMA_PARTS)
+    def cpu_s(self, *names: str) -> float:
+        """User and system seconds of these processes (none: bot, worker and web) with their children so far."""
+        return sum(_cpu_s(self.processes[name].pid) for name in names or FORMA_PARTS)
 
 
 def _cpu_s(pid: int) -> float:

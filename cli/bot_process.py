@@ -12,6 +12,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 from aiogram.methods import DeleteWebhook, SetWebhook
 
+from app import model_groups
 from app.context import App
 from bot import menu, render
 from bot.budget import Budget, Limits
@@ -73,6 +74,7 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             intake.run(listener),
             star_list.run(),
             compose.follow_clock(app),
+            model_groups.follow(app),
             lock.watch(),
         ]
         ready()
@@ -143,7 +145,8 @@ async def _until_telegram_answers(app: App, bot: Bot, stop: asyncio.Event) -> st
 
 async def _introduce(app: App, sender: Sender, admin_chat_id: int) -> None:
     """Set commands and descriptions; a refusal is the operator's to see, and no reason not to serve."""
-    for call in menu.all_calls(admin_chat_id, app.settings.admin_language):
+    think = app.chat_model().reasons
+    for call in menu.all_calls(admin_chat_id, app.settings.admin_language, think=think):
         try:
             await sender.answer(call)
         except FormaError as error:
@@ -158,7 +161,7 @@ async def _forward(signal: asyncio.Event, deliveries: asyncio.Event) -> None:
 
 
 async def _position(app: App, turn_id: int) -> Position | None:
-    for fair in app.queues.values():
+    for fair in list(app.queues.values()):
         try:
             found = await fair.position(turn_id)
         except Unavailable:

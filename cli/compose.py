@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import structlog
 
+from app import model_groups
 from app.context import App
 from billing import catalog
 from billing.yookassa.client import YooKassa
-from inference import models
 from inference.queue.fair import FairQueue
-from inference.queue.ticket import QueueConfig
+from inference.replicas.choice import Replicas
 from kit import migrate, redis, stamp
 from kit.clock import Clock
 from kit.db import Database
@@ -43,13 +43,6 @@ def telegram(settings: Settings) -> TelegramAddress:
     return TelegramAddress(SANDBOX_TOKEN, own or f"http://127.0.0.1:{settings.sandbox_port}")
 
 
-def load_models(settings: Settings) -> models.Models:
-    """Return the models of FORMA_MODEL_URL, or those of models.toml. Raises Misconfigured."""
-    if settings.model_url:
-        return models.single_model(settings.model_url, settings.model_name, settings.model_key.get_secret_value())
-    return models.load(settings.models_file)
-
-
 def yookassa(settings: Settings) -> YooKassa | None:
     """Return the client of the shop that takes roubles, to be opened; None while nothing is sold for them."""
     if not settings.yookassa_shop_id:
@@ -65,18 +58,18 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         raise Misconfigured(
             "FORMA_DATABASE_URL and FORMA_REDIS_URL are empty: `forma up` starts embedded servers and sets them"
         )
-    known = load_models(settings)
     plans = catalog.load(settings.plans_file)
+    known = model_groups.read(settings, plans)
     db = Database(settings.database_url)
     client = redis.connect(settings.redis_url)
     clock = Clock()
     try:
         await _prepare(db, settings, plans, clock)
         await redis.check(client)
-        queues = {model.id: FairQueue(client, model.id, queue_config(model)) for model in known.of("chat")}
+        queues = {model.id: FairQueue(client, model.id, model_groups.queue_config(model)) for model in known.of("chat")}
         async with contextlib.AsyncExitStack() as stack:
             shop = yookassa(settings)
-            yield App(
+            app = App(
                 settings=settings,
                 clock=clock,
                 db=db,
@@ -85,8 +78,11 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
                 models=known,
                 plans=plans,
                 queues=queues,
+                replicas=await stack.enter_async_context(Replicas(client)),
                 yookassa=await stack.enter_async_context(shop) if shop else None,
             )
+            await model_groups.refresh_orders(app)
+            yield app
     finally:
         await client.aclose()
         await db.close()
@@ -101,16 +97,6 @@ async def _prepare(db: Database, settings: Settings, plans: catalog.Catalog, clo
         await stamp.claim(tx, kind=stamp.kind_of(settings.bot_id), now=clock.now())
         clock.offset = await stamp.clock_offset(tx)
         await catalog.publish(tx, plans, now=clock.now())
-
-
-def queue_config(model: models.Model) -> QueueConfig:
-    """Return what the fair queue must know of a chat model."""
-    replicas = len(model.replicas)
-    return QueueConfig(
-        slots=model.slots * replicas,
-        kv_budget=model.kv_tokens * replicas,
-        cached_factor=model.prices.cached / max(model.prices.input, 1),
-    )
 
 
 async def follow_clock(app: App, every_s: float = 1.0) -> None:

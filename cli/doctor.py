@@ -16,11 +16,11 @@ from aiogram.types import BotCommandScopeAllPrivateChats
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
-from app import books
+from app import books, model_groups
 from billing import catalog, rouble_receipts
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from cli import compose, embedded
-from inference import models
+from inference import model_probe
 from kit import migrate, redis, stamp
 from kit.addresses import lies_within, networks
 from kit.clock import Clock
@@ -191,14 +191,23 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 
 async def _models(settings: Settings) -> list[Finding]:
-    found = []
+    known = model_groups.read(settings, catalog.load(settings.plans_file))
     async with aiohttp.ClientSession() as session:
-        for model in compose.load_models(settings):
-            result = await models.probe(model, session)
-            if result.reachable and not result.problems:
-                found.append(Finding("good", f"{model.id}: {model.name}"))
-            severity: State = "bad" if settings.bot_id else "note"
-            found += [Finding(severity, f"{model.id}: {problem}", "see models.toml") for problem in result.problems]
+        results = await asyncio.gather(*(model_probe.probe(model, session) for model in known))
+    found = []
+    for result in results:
+        model = result.model
+        if not result.problems:
+            count, length = len(result.replicas), model.context_length
+            found.append(Finding("good", f"{model.id}: {model.name}, servers: {count}, context: {length} tokens"))
+        for probe in result.replicas:
+            if probe.mistaken_key:
+                mistake = known.wrong(model.id, probe.mistaken_key, f"{probe.replica.base_url} {probe.problem}")
+                found.append(Finding("bad", str(mistake), "mend the line, or start the server with what it says"))
+            elif probe.problem:
+                severity: State = "bad" if settings.bot_id else "note"
+                what = f"{model.id}: {probe.replica.base_url}: {probe.problem}"
+                found.append(Finding(severity, what, f"`forma vllm {model.id}` prints how it is started"))
     return found
 
 

@@ -23,6 +23,13 @@ def main(argv: list[str] | None = None) -> None:
         days = commands.add_parser(name, help=about)
         days.add_argument("first", metavar="FROM", help="the first day, such as 2026-10-01")
         days.add_argument("last", metavar="TO", help="the last day, within the period")
+    models = commands.add_parser("models", help="show each model server's health, load, KV use and tokens a second")
+    models.add_argument("--json", action="store_true", help="for programs")
+    vllm = commands.add_parser("vllm", help="print the vLLM command lines of an entry of models.toml, or run one")
+    vllm.add_argument("model", metavar="ID", help="the entry's id")
+    vllm.add_argument(
+        "--run", type=int, nargs="?", const=1, default=0, metavar="N", help="become replica N's server (1)"
+    )
     sandbox = commands.add_parser("sandbox", help="run one simulated server: telegram, model or shop", add_help=False)
     sandbox.add_argument("rest", nargs=argparse.REMAINDER)
     arguments = parser.parse_args(argv)
@@ -35,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         configure_logs(process=arguments.command, level=chosen.log_level, format=chosen.log_format)
         if arguments.command in _EXPORTS:
             code = _run(_EXPORTS[arguments.command][0](chosen, arguments.first, arguments.last))
+        elif arguments.command in _MODELS:
+            code = _MODELS[arguments.command](chosen, arguments)
         else:
             code = _run(_COMMANDS[arguments.command][0](chosen))
     except Misconfigured as error:
@@ -86,12 +95,18 @@ def _process(name: str) -> Callable[[Settings], Coroutine[Any, Any, None]]:
         from cli.lifetime import say_ready
 
         runner: Callable[..., Awaitable[None]] = getattr(processes, f"run_{name}")
-        stop = asyncio.Event()
+        stop, hangup = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
         async with open_app(chosen) as app:
-            await runner(app, stop, say_ready)
+            reloads = asyncio.create_task(processes.reload_on(hangup, app), name="reloads")
+            try:
+                await runner(app, stop, say_ready)
+            finally:
+                reloads.cancel()
+                await asyncio.gather(reloads, return_exceptions=True)
 
     return run
 
@@ -123,6 +138,19 @@ async def _export_roubles(chosen: Settings, first: str, last: str) -> None:
     await print_roubles(chosen, first, last)
 
 
+def _models(chosen: Settings, arguments: argparse.Namespace) -> int | None:
+    from cli.models_table import show
+
+    return _run(show(chosen, as_json=arguments.json))
+
+
+def _vllm(chosen: Settings, arguments: argparse.Namespace) -> None:
+    from cli.vllm_command import show
+
+    show(chosen, arguments.model, run=arguments.run)
+
+
+_MODELS: dict[str, Callable[[Settings, argparse.Namespace], int | None]] = {"models": _models, "vllm": _vllm}
 _COMMANDS: dict[str, tuple[Callable[[Settings], Coroutine[Any, Any, int | None]], str]] = {
     "up": (_up, "run everything in this terminal"),
     "bot": (_process("bot"), "fetch updates, handle them, deliver answers"),

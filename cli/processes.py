@@ -1,17 +1,39 @@
 """The processes of Forma: bot, worker, web. Each runs until its stop event is set, and leaves nothing behind."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import NoReturn
 
 import structlog
 
+from app import model_groups
 from app.context import App
 from cli import compose
 from cli.lifetime import Ready, run_until
-from kit.errors import Misconfigured
+from kit.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger(__name__)
 
 WEB_SHUTDOWN_S = 2.0
+
+
+def shared(app: App) -> list[Awaitable[None]]:
+    """What every process does beside its own work: it follows the clock, and the models with their servers."""
+    return [compose.follow_clock(app), model_groups.follow(app)]
+
+
+async def reload_on(hangup: asyncio.Event, app: App) -> NoReturn:
+    """Read models.toml again, in all processes, whenever this one is sent SIGHUP. Runs until cancelled."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            done = await model_groups.reload(app)
+        except (Misconfigured, Unavailable) as error:
+            log.warning("models_not_reloaded", error=" ".join(map(str, error.args)))
+            continue
+        for warning in done.warnings:
+            log.warning("model_server_away", what=warning)
 
 
 async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
@@ -25,18 +47,22 @@ async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
 async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
     """Serve turns and run the schedules."""
     from app import jobs
+    from app.house_lane import HouseLane
+    from app.replica_watch import ReplicaWatch
     from app.serving import ServingPool
     from inference.vllm import VllmClient
     from kit.jobs import PromptWorker
 
+    for warning in await model_groups.check_servers(app.models):
+        log.warning("model_server_away", what=warning)
     for fair in app.queues.values():
         await fair.configure()
     async with VllmClient() as vllm:
-        pool = ServingPool(app, vllm)
+        pool, lane = ServingPool(app, vllm), HouseLane(app, vllm)
         worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app})
         ready()
         log.info("worker_ready", slots=app.settings.worker_slots)
-        await run_until(stop, [pool.run(), worker.main(), compose.follow_clock(app)])
+        await run_until(stop, [pool.run(), lane.run(), worker.main(), ReplicaWatch(app).run(), *shared(app)])
 
 
 async def run_web(app: App, stop: asyncio.Event, ready: Ready) -> None:
@@ -56,6 +82,6 @@ async def run_web(app: App, stop: asyncio.Event, ready: Ready) -> None:
     ready()
     log.info("web_ready", host=host, port=port)
     try:
-        await run_until(stop, [compose.follow_clock(app)])
+        await run_until(stop, shared(app))
     finally:
         await runner.cleanup()

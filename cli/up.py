@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
+from app import model_groups
 from billing import catalog
 from cli import compose, greeting, sandbox_clock, sandbox_shop
 from cli.embedded import Postgres, Valkey, default_data_dir, prepare_data_dir
@@ -25,7 +26,7 @@ from cli.greeting import ModelState
 from cli.owner import server_owner
 from cli.sandbox_seed import SandboxSeed, seed
 from cli.supervisor import Stage, Stopped, Supervisor
-from inference import models
+from inference import model_probe, models
 from kit import migrate, redis, stamp
 from kit.clock import Clock
 from kit.db import Database
@@ -87,8 +88,7 @@ def data_dir_of(settings: Settings) -> Path:
 
 async def _plan(settings: Settings, data_dir: Path) -> Plan:
     """Look at all that can be known beforehand. Raises Misconfigured that names setting or line."""
-    known = compose.load_models(settings)
-    catalog.load(settings.plans_file)
+    known = model_groups.read(settings, catalog.load(settings.plans_file))
     sandbox = not settings.bot_id
     check_port("FORMA_HTTP_PORT", settings.http_host, settings.http_port)
     if sandbox:
@@ -128,6 +128,7 @@ async def _serve(plan: Plan, supervisor: Supervisor, stop: asyncio.Event) -> Non
         environment[MULTIPROCESS_ENV] = str(metrics_dir)
         if plan.model.simulated:
             environment.update(FORMA_MODEL_URL=plan.model_url, FORMA_MODEL_NAME=compose.SANDBOX_MODEL)
+            environment.update(FORMA_MODEL_REASONING_PARSER=compose.SANDBOX_MODEL)
         forma_parts.set()
         await _all(*(supervisor.start(name, ["-m", "cli", name], environment) for name in ("worker", "web")))
 
@@ -211,7 +212,7 @@ async def _model_state(settings: Settings, known: models.Models, *, sandbox: boo
     """Ask the chat models' servers; the simulated one stands in when none answers and FORMA_MODEL_URL names none."""
     problems: list[str] = []
     async with aiohttp.ClientSession() as session:
-        probes = await asyncio.gather(*(models.probe(model, session) for model in known.of("chat")))
+        probes = await asyncio.gather(*(model_probe.probe(model, session) for model in known.of("chat")))
     for probe in probes:
         problems += probe.problems
     reachable = any(probe.reachable for probe in probes)

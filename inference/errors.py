@@ -9,6 +9,7 @@
         ├── Busy                 HTTP 429 or 503; `retry_after_s` where the server said it
         ├── BrokenAnswer         half a stream, no JSON, fields of a wrong shape
         │   └── BadUsage         the usage is missing or cannot be true
+        ├── NoReplica            all servers of the model are out of service, drained or full: nothing was asked
         ├── ReplicaRefused       HTTP 401, 403, 404: this replica has another key or another model
         └── RequestRefused       any other 4xx: no replica would take this request; not retryable
             └── PromptTooLong    the prompt does not fit into the context
@@ -70,6 +71,10 @@ class BrokenAnswer(ModelError):
 
 class BadUsage(BrokenAnswer):
     """The token counts are missing or impossible; nothing may be charged by them."""
+
+
+class NoReplica(ModelError):
+    """No server of the model takes a request now."""
 
 
 class ReplicaRefused(ModelError):

@@ -15,6 +15,7 @@ OUTBOX = "forma:signal:outbox"
 JOBS = "forma:signal:jobs"
 TURNS = "forma:signal:turns"
 STOPS = "forma:signal:stops"
+MODELS = "forma:signal:models"
 RETRY_S = 1.0
 
 

@@ -11,6 +11,7 @@ admin-help =
     /cases — cases about payments
     /receipts — missing receipts
     /queue — the queue
+    /models — models and their servers
     /health — state
     /reconcile — compare Stars with Telegram
     /export — a period's Stars and roubles as tables

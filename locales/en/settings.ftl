@@ -54,7 +54,10 @@ language-set = We speak English now.
 ## Commands: descriptions in Telegram's menu, up to 256 characters
 
 command-new = New conversation
+command-dialogs = All conversations
+command-context = What I remember of this conversation
 command-stop = Stop the answer
+command-think = Think deeper about a question
 command-balance = What is left
 command-subscription = Subscription and cancelling
 command-plans = Plans and prices
@@ -76,6 +79,7 @@ command-stats = Summary of a day and of 30 days
 command-user = Card by id, @name or error code
 command-grant = Grant tokens
 command-queue = Who waits and who is being answered
+command-models = Models and their servers
 command-health = Whether every part works
 command-reconcile = Compare Stars with Telegram
 command-export = A period's Stars and roubles as tables

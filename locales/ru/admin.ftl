@@ -11,6 +11,7 @@ admin-help =
     /cases — обращения об оплате
     /receipts — чеки, которых нет
     /queue — очередь
+    /models — модели и их серверы
     /health — состояние
     /reconcile — сверить звёзды с Telegram
     /export — звёзды и рубли за период таблицей

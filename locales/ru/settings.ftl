@@ -54,7 +54,10 @@ language-set = Теперь говорим по-русски.
 ## Команды: описания в меню Telegram, до 256 знаков
 
 command-new = Новый разговор
+command-dialogs = Все разговоры
+command-context = Что я помню из разговора
 command-stop = Остановить ответ
+command-think = Подумать глубже над вопросом
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена
 command-plans = Планы и цены
@@ -76,6 +79,7 @@ command-stats = Сводка за сутки и за 30 дней
 command-user = Карточка: номер, @имя или код ошибки
 command-grant = Начислить токены
 command-queue = Кто ждёт и кому отвечаем
+command-models = Модели и их серверы
 command-health = Все ли части работают
 command-reconcile = Сверить звёзды с Telegram
 command-export = Звёзды и рубли за период таблицей

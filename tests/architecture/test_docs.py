@@ -13,7 +13,7 @@ import pytest
 from billing import invariants, payments
 from bot import menu
 from cli.main import main
-from inference import models
+from inference import models_file
 from kit.settings import Settings
 from kit.words import words
 
@@ -264,6 +264,6 @@ def test_no_file_names_a_path_of_somebodys_machine() -> None:
 
 
 def test_the_models_of_the_compose_file_can_be_read() -> None:
-    known = models.load(ROOT / "deploy" / "models.docker.toml")
+    known = models_file.load(ROOT / "deploy" / "models.docker.toml")
     (replica,) = known.of("chat")[0].replicas
     assert replica.base_url == "http://vllm:8000"

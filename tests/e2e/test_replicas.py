@@ -1,5 +1,7 @@
 """A model on several servers: each takes its persons, and where one is away the next one answers."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -55,14 +57,20 @@ async def forma(
         await tg.close()
 
 
-async def test_every_replica_takes_its_share_of_persons(forma: Forma, replicas: list[Any]) -> None:
-    persons = [await forma.person("en") for _ in range(2)]
-    for person in persons:
-        await forma.said(person, "How do I sleep better?")
-        await forma.said(person, "And on weekdays?")
+async def test_every_replica_takes_its_share_and_a_dialog_stays_where_its_prefix_is(
+    forma: Forma, replicas: list[Any]
+) -> None:
+    persons = await asyncio.gather(*(forma.person("en") for _ in range(16)))
+    for question in ("[[echo: well]]", "[[echo: even on weekdays]]"):
+        await asyncio.gather(*(forma.said(person, question) for person in persons))
+    served = []
     for server in replicas:
         async with drive(server.base_url) as llm:
-            assert len(await llm.requests()) == 2
+            served.append(Counter(entry["body"]["cache_salt"] for entry in await llm.requests()))
+    assert all(served)
+    # Both questions of each dialog were answered by one server.
+    assert sum(served, Counter()) == {str(person.id): 2 for person in persons}
+    assert set(served[0]).isdisjoint(served[1])
 
 
 async def test_where_a_replica_is_away_the_next_one_answers(forma: Forma, replicas: list[Any]) -> None:

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from inference import errors
-from inference.models import Replica, probe, single_model
+from inference.model_probe import probe
+from inference.models import Replica
+from inference.models_file import single_model
 from inference.vllm import ChatRequest, Timeouts, Usage, VllmClient, count_upper_bound, open_session
 from tests.support.model import model_server
 
