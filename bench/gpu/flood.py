@@ -28,7 +28,8 @@ FLOOD_REQUESTS = 600
 LIGHT_WORDS, LIGHT_ANSWER_TOKENS = 400, 200
 FLOOD_WORDS, FLOOD_ANSWER_TOKENS = 800, 400
 ARRIVE_WITHIN_S, PAUSE_MEAN_S = 10.0, 20.0
-DRAIN_S = 60.0
+DRAIN_S = 45.0
+WARM_UP = 8  # questions before the first window, from which the fair queue learns what prompts take
 FIRST_MESSAGE_ID = 1_000_000_000
 
 # Light persons are on the free plan; the flood's person has a plan with longer answers and no bound worth the name.
@@ -133,7 +134,9 @@ async def _through_forma(place: Place, quiet_s: float, flooded_s: float) -> dict
     async with place.forma(PLANS) as stack, clients.open_session() as session:
         telegram = Telegram(stack.telegram_url, session)
         async with telegram.followed(), open_app(place.settings(stack)) as app:
-            lights = [await telegram.person("en") for _ in range(LIGHT_PERSONS)]
+            lights = await telegram.people(LIGHT_PERSONS, "en")
+            dice = random.Random(4)
+            await asyncio.gather(*(telegram.ask(one, clients.words(dice, LIGHT_WORDS)) for one in lights[:WARM_UP]))
             heavy = await telegram.person("en")
             result = {"quiet": await _window(app, telegram, lights, quiet_s)}
             place.say("flood.forma.quiet", result["quiet"])

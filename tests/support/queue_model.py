@@ -81,6 +81,7 @@ class Model:
         self.vsys, self.fence, self.seq = 0.0, now, 0
         self.outputs = Estimate()
         self.inputs = Estimate()  # what prompts take of their bound, per mille
+        self.right: tuple[float, float] | None = None  # bounds of prompt and answer of tickets claimed by right
         self.blocked: tuple[int, int] | None = None
 
     # What can be seen
@@ -137,10 +138,19 @@ class Model:
         uncached = usage.input_tokens - usage.cached_tokens
         return uncached + self.config.cached_factor * usage.cached_tokens + 2 * usage.output_tokens
 
-    def _expected_input(self, t: Ticket) -> int:
+    def _usual_need(self) -> float:
+        input_tokens, output_max = self.right or (0, 0)
+        if self.outputs.samples >= SAMPLES_MIN:
+            output_max = min(output_max, math.floor(self.outputs.p80 + 0.5))
+        return self._expected(input_tokens) + output_max
+
+    def _expected(self, input_tokens: float) -> float:
         if self.inputs.samples < SAMPLES_MIN:
-            return t.input_tokens
-        return min(t.input_tokens, math.ceil(t.input_tokens * self.inputs.p80 / 1000))
+            return input_tokens
+        return min(input_tokens, math.ceil(input_tokens * self.inputs.p80 / 1000))
+
+    def _expected_input(self, t: Ticket) -> int:
+        return int(self._expected(t.input_tokens))
 
     def _kv_need(self, t: Ticket) -> int:
         p = self.persons[t.person_id]
@@ -290,15 +300,19 @@ class Model:
                 self.blocked = None
             self.vsys = max(self.vsys, self.persons[chosen.ticket.person_id].v)
             self.fence = chosen.fence = max(self.fence + 1, now)
+            by_right = len(self.running(chosen.ticket.person_id)) < self.persons[chosen.ticket.person_id].cap
             self._lease(chosen, now)
+            if by_right:
+                new = (chosen.ticket.input_tokens, chosen.ticket.output_max)
+                self.right = tuple(a + 0.1 * (b - a) for a, b in zip(self.right or new, new, strict=True))
         held = Held(chosen.ticket, chosen.fence, chosen.at, chosen.tries) if chosen else None
         return held, [e.ticket.turn_id for e in due]
 
     def _choose(self, now: int) -> Entry | None:
         budget, busy = self.config.kv_budget, len(self.running())
 
-        def fits(e: Entry) -> bool:
-            return not budget or not busy or self.kv_used() + self._kv_need(e.ticket) <= budget
+        def fits(e: Entry, spared: float = 0) -> bool:
+            return not budget or not busy or self.kv_used() + self._kv_need(e.ticket) + spared <= budget
 
         ready = [self.waiting(p.id)[0] for p in self._line(borrowing=False)]
         blocked = next((e for e in ready if self.blocked and e.ticket.turn_id == self.blocked[0]), None)
@@ -311,7 +325,8 @@ class Model:
                 blocked, self.blocked = e, (e.ticket.turn_id, now)
         if self.config.slots - busy > self._reserve():
             borrowers = [self.waiting(p.id)[0] for p in self._line(borrowing=True)]
-            return next((e for e in borrowers[:LOOK_MAX] if fits(e)), None)
+            spared = self._reserve() * self._usual_need()
+            return next((e for e in borrowers[:LOOK_MAX] if fits(e, spared)), None)
         return None
 
     def renew(self, held: Held, output: int, now: int) -> tuple[bool, bool]:

@@ -4,7 +4,8 @@
 --   K:cfg          hash   configuration, see configure.lua
 --   K:st           hash   born, v (virtual time), f (last fence), seq, kv (used), w (weights of waiting persons),
 --                         light, light_at (arrivals), svc (service time), gap, gap_n, freed_at (spacing of freed slots),
---                         out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille), blk, blk_at (the ticket that does not fit, since when)
+--                         out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille),
+--                         right_in, right_out (what tickets claimed by right are bound to), blk, blk_at (the ticket that does not fit, since when)
 --   K:ready        zset   waiting persons below their base cap, by counter
 --   K:borrow       zset   waiting persons at or above it, but below their hard cap, by counter
 --   K:order, K:due zset   waiting tickets by time of submit, by deadline
@@ -199,11 +200,16 @@ local function reserve()
   if svc == 0 then
     svc = tonumber(cfg[15])
   end
-  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / slots)
+  -- Where KV binds before slots do, there are fewer of them.
+  local kv, width = state('kv'), slots
+  if kv_budget > 0 and kv > 0 then
+    width = math.max(1, math.min(slots, kv_budget * running() / kv))
+  end
+  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / width)
   if rho < 0.01 then
     return low
   end
-  local need = math.ceil((math.log(0.05) + (1 - rho) * tonumber(cfg[11]) * slots / svc) / math.log(rho))
+  local need = math.ceil((math.log(0.05) + (1 - rho) * tonumber(cfg[11]) * width / svc) / math.log(rho))
   return math.max(low, math.min(high, need))
 end
 
