@@ -4,14 +4,18 @@
 --   K:cfg          hash   configuration, see configure.lua
 --   K:st           hash   born, v (virtual time), f (last fence), seq, kv (used), w (weights of waiting persons),
 --                         light, light_at (arrivals), svc (service time), gap, gap_n, freed_at (spacing of freed slots),
---                         out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille),
---                         right_in, right_out (what tickets claimed by right are bound to), blk, blk_at (the ticket that does not fit, since when)
+--                         chg (charge of an answer), dv, dv_n (what a claim adds to v), starved (claims while somebody
+--                         was), out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille), right_in,
+--                         right_out (bounds of what is claimed by right), blk, blk_at (the ticket that does not fit,
+--                         since when)
 --   K:ready        zset   waiting persons below their base cap, by counter
 --   K:borrow       zset   waiting persons at or above it, but below their hard cap, by counter
+--   K:hungry       zset   those in K:ready, by when they were served last or began to wait
 --   K:order, K:due zset   waiting tickets by time of submit, by deadline
 --   K:leases       zset   running tickets by end of lease; its size is the number of slots taken
 --   K:places       zset   kept places by expiry
---   K:p:<person>   hash   v, w, cap, hard, r (running), wq (weight counted in st.w), out_p80, out_n, seen
+--   K:p:<person>   hash   v, w, cap, hard, r (running), wq (weight counted in st.w), out_p80, out_n, seen,
+--                         since (waits unserved since then; 0: nothing waits)
 --   K:q:<person>   zset   the person's waiting tickets by sequence number
 --   K:pp:<person>  zset   the person's kept places by expiry
 --   K:a:<key>      hash   an admission: till, turn, tokens (counted against the person's limits, see rates.lua)
@@ -27,8 +31,8 @@ end
 
 local cfg = call('HMGET', K .. ':cfg', 'slots', 'kv_budget', 'cached_factor', 'queued_max', 'lease_us', 'place_us',
   'tries_max', 'overtake_us', 'reserve_min', 'reserve_max', 'reserve_wait_s', 'smoothing_s', 'lag_max', 'idle_us',
-  'service_s')
-if not cfg[15] then
+  'service_s', 'starve_us')
+if not cfg[16] then
   return redis.error_reply('NOCONFIG this queue is not configured')
 end
 local slots, kv_budget, cached_factor = tonumber(cfg[1]), tonumber(cfg[2]), tonumber(cfg[3])
@@ -56,7 +60,7 @@ local function state(...)
   return unpack(values)
 end
 
--- A sealed ticket 'turn:person:weight:cap:hard:input:cached:output_max:due', a claim's with ':at:tries' behind.
+-- A sealed ticket 'turn:person:weight:cap:hard:input:cached:output_max:due:step', a claim's with ':at:tries' behind.
 local function unseal(sealed)
   local n, list = 0, {}
   for word in string.gmatch(sealed, '[^:]+') do
@@ -66,7 +70,8 @@ local function unseal(sealed)
   return {
     turn = list[1], person = list[2], w = tonumber(list[3]), cap = tonumber(list[4]), hard = tonumber(list[5]),
     input = tonumber(list[6]), cached = tonumber(list[7]), out_max = tonumber(list[8]), due = tonumber(list[9]),
-    at = tonumber(list[10] or 0), tries = tonumber(list[11] or 0), b = table.concat(list, ':', 1, 9),
+    step = tonumber(list[10]), at = tonumber(list[11] or 0), tries = tonumber(list[12] or 0),
+    b = table.concat(list, ':', 1, 10),
   }
 end
 
@@ -105,10 +110,12 @@ local function bury(t, s)
 end
 
 local function person_of(id)
-  local f = call('HMGET', K .. ':p:' .. id, 'v', 'w', 'cap', 'hard', 'r', 'wq', 'out_p80', 'out_n', 'seen')
+  local f = call('HMGET', K .. ':p:' .. id, 'v', 'w', 'cap', 'hard', 'r', 'wq', 'out_p80', 'out_n', 'seen',
+    'since')
   local p = {
     id = id, v = tonumber(f[1] or 0), w = tonumber(f[2] or 1), cap = tonumber(f[3] or 1), hard = tonumber(f[4] or 0),
     r = tonumber(f[5] or 0), wq = tonumber(f[6] or 0), out_p80 = tonumber(f[7] or 0), out_n = tonumber(f[8] or 0),
+    since = tonumber(f[10] or 0),
   }
   p.q = call('ZCARD', K .. ':q:' .. id)
   if p.q == 0 and p.r == 0 and f[9] and now - tonumber(f[9]) > idle_us then
@@ -138,13 +145,19 @@ local function person_save(p)
     call('ZREM', K .. ':ready', p.id)
     call('ZREM', K .. ':borrow', p.id)
   end
+  p.since = p.q == 0 and 0 or p.since > 0 and p.since or now
+  if set == ':ready' then
+    call('ZADD', K .. ':hungry', exact(p.since), p.id)
+  else
+    call('ZREM', K .. ':hungry', p.id)
+  end
   local wq = p.q > 0 and p.w or 0
   if wq ~= p.wq then
     call('HINCRBY', K .. ':st', 'w', wq - p.wq)
     p.wq = wq
   end
   call('HSET', key, 'v', exact(p.v), 'w', p.w, 'cap', p.cap, 'hard', p.hard, 'r', p.r, 'wq', wq,
-    'out_p80', exact(p.out_p80), 'out_n', p.out_n, 'seen', exact(now))
+    'out_p80', exact(p.out_p80), 'out_n', p.out_n, 'seen', exact(now), 'since', exact(p.since))
   if p.q + p.r > 0 then
     call('PERSIST', key)
   else
@@ -162,10 +175,10 @@ local function cost(input, cached, output)
 end
 
 -- What a prompt will take. Before it is built only a bound is known, in bytes, several times too high; what prompts of
--- this group lately took of their bounds tells how much.
+-- this group lately took of their bounds tells how much. A further step's prompt is known.
 local function expected_input(t)
   local part, n = state('in_p80', 'in_n')
-  if n < samples_min then
+  if n < samples_min or t.step > 0 then
     return t.input
   end
   return math.min(t.input, math.ceil(t.input * part / 1000))
@@ -232,6 +245,20 @@ local function enqueue(t)
   ticket_save(t)
 end
 
+local function head(person)
+  return ticket_of(call('ZRANGE', K .. ':q:' .. person, 0, 0)[1])
+end
+
+-- The ticket that the queue drains for or lets be overtaken, if it is still its person's next by right; since when.
+local function waiting_for_kv()
+  local mark = call('HMGET', K .. ':st', 'blk', 'blk_at')
+  local t = mark[1] and ticket_of(mark[1])
+  if t and t.s == 'q' and call('ZSCORE', K .. ':ready', t.person) and head(t.person).turn == t.turn then
+    return t, tonumber(mark[2])
+  end
+  return nil
+end
+
 local function dequeue(t)
   call('ZREM', K .. ':q:' .. t.person, t.turn)
   call('ZREM', K .. ':order', t.turn)
@@ -257,7 +284,7 @@ end
 
 local function lease(t, p)
   t.s = 'r'
-  p.r = p.r + 1
+  p.r, p.since = p.r + 1, 0
   t.kv = kv_need(p, t)
   local input = expected_input(t)
   t.ch, t.out = cost(input, math.min(t.cached, input), 0), 0
