@@ -44,8 +44,7 @@ BACKOFF_MAX_S: Final = 60.0
 """A server that is out is probed after a pause that doubles within these bounds."""
 
 BUSY_S: Final = 1.0
-BUSY_S_MAX: Final = 10.0
-"""How long a server that answers 429 or 503 gets nothing, where it does not say, and at most."""
+"""How long a server that answers 429 or 503 gets nothing, where it does not say."""
 
 FORGET_S: Final = 3_600.0
 """Failures older than this count no more."""
@@ -259,7 +258,7 @@ def _verdict(error: ModelError) -> tuple[str, float]:
     if isinstance(error, RequestRefused):
         return "good", 0.0
     if isinstance(error, Busy):
-        return "busy", min(error.retry_after_s or BUSY_S, BUSY_S_MAX)
+        return "busy", error.wait_s or BUSY_S
     if isinstance(error, ConnectFailed | TimedOut | ReplicaRefused):
         return "away", 0.0
     return "failed", 0.0
