@@ -25,6 +25,7 @@ class _Row:
     load: ServerLoad | None
 
     def cells(self) -> tuple[str, ...]:
+        """Return the row's texts, by _HEAD."""
         name = f"{self.model.id} {self.number}"
         server, health = self.probe.replica.base_url, self.probe.problem or "ok"
         if self.load is None:
@@ -40,6 +41,7 @@ class _Row:
         )
 
     def fields(self) -> dict[str, object]:
+        """Return the row for programs; what the server did not say is None."""
         load = self.load
         return {
             "model": self.model.id,

@@ -81,11 +81,11 @@ class Replicas:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        common = (_LUA / "common.lua").read_text(encoding="utf-8")
+        shared = (_LUA / "servers.lua").read_text(encoding="utf-8")
         self._scripts = {
-            path.stem: redis.register_script(f"{common}\n{path.read_text(encoding='utf-8')}")
+            path.stem: redis.register_script(f"{shared}\n{path.read_text(encoding='utf-8')}")
             for path in _LUA.glob("*.lua")
-            if path.stem != "common"
+            if path.stem != "servers"
         }
         self._leases: dict[str, _Lease] = {}
         self._renewing: asyncio.Task[None] | None = None
