@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+# vLLM's own environment, where FORMA_TEST_VLLM does not name a python that has it.
+VLLM_VENV ?= .venv-vllm
 BIN := $(VENV)/bin
 # Tests wait more than they reckon: two processes for each of two cores.
 WORKERS ?= 4
@@ -22,7 +24,7 @@ define install
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test test-money bench bench-ledger soak check format install install-dev requirements doctor clean
+.PHONY: help up test test-money test-vllm bench bench-ledger bench-queue soak check format install install-dev requirements doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,16 +36,24 @@ doctor: $(INSTALLED)  ## check a set-up
 	@$(BIN)/python -m cli doctor
 
 test: $(INSTALLED_DEV)  ## the whole suite, embedded servers included
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not money" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not money and not vllm" $(ARGS)
 
 test-money: $(INSTALLED_DEV)  ## the tests of money at full size: every kill point, long histories (hours)
 	$(BIN)/python -m tests.money $(ARGS)
+
+test-vllm: $(INSTALLED_DEV)  ## the whole path with a real vLLM on the CPU; makes its environment, 2.5 GB (10 min)
+	@test -n "$(FORMA_TEST_VLLM)" || $(PYTHON) tests/vllm/environment.py $(VLLM_VENV)
+	FORMA_TEST_VLLM="$(or $(FORMA_TEST_VLLM),$(abspath $(VLLM_VENV))/bin/python)" \
+	 $(BIN)/python -m pytest -q -m vllm tests/vllm $(ARGS)
 
 bench: $(INSTALLED_DEV)  ## measure: a hundred persons, and the first token, against the bare model server (15 min)
 	$(BIN)/python -m bench.chat $(ARGS)
 
 bench-ledger: $(INSTALLED_DEV)  ## measure: holds and settlements against bare asyncpg, and in books of 10 million entries (10 min)
 	$(BIN)/python -m bench.ledger $(ARGS)
+
+bench-queue: $(INSTALLED_DEV)  ## measure: the fair queue's operations with 100 to 100 thousand tickets waiting (10 min)
+	$(BIN)/python -m bench.queue $(ARGS)
 
 soak: $(INSTALLED_DEV)  ## random kills for a night: processes die while people chat (hours)
 	$(BIN)/python -m pytest -q -m slow tests/crash $(ARGS)
@@ -76,4 +86,4 @@ requirements:  ## compile requirements*.txt from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.txt -o requirements-dev.txt
 
 clean:  ## remove caches and the virtual environment; data stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

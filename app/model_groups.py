@@ -47,7 +47,8 @@ def read(settings: Settings, plans: Catalog | None = None) -> Models:
     """
     if settings.model_url:
         key = settings.model_key.get_secret_value()
-        return models_file.single_model(settings.model_url, settings.model_name, key)
+        parser = settings.model_reasoning_parser
+        return models_file.single_model(settings.model_url, settings.model_name, key, reasoning_parser=parser)
     found = models_file.load(settings.models_file)
     known = {plan.id for plan in plans.plans} if plans else set()
     for model in found:

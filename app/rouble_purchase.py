@@ -106,7 +106,7 @@ async def pay(app: App, token: str, choice: Choice) -> Sheet:
     """Begin the payment of what was chosen, or go on with the one that was begun, and return what there is then.
 
     Raises LinkUnknown, LinkExpired, NotForSale, OrderPriceDiffers, OrderExpired, EmailNeeded, SecondSubscription,
-    ChargeUnderWay, MonthPaid.
+    DiscountUnderWay, ChargeUnderWay, MonthPaid.
     """
     now = app.clock.now()
     async with app.db.transaction() as tx:

@@ -1,6 +1,6 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
-from app import admin_requests, incidents, persons
+from app import admin_requests, answer_keyboards, incidents, persons
 from billing import (
     card_tables,
     cases,
@@ -12,18 +12,20 @@ from billing import (
     star_transactions,
     tables,
 )
-from inference import dialogs, turns
+from inference import dialogs, house_work, summaries, turns
 from inference.replicas import orders as replica_orders
 from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
     "admin_requests",
+    "answer_keyboards",
     "audit",
     "card_tables",
     "cases",
     "chats",
     "dialogs",
     "growth_tables",
+    "house_work",
     "inbox",
     "incidents",
     "outbox",
@@ -35,6 +37,7 @@ __all__ = [
     "stamp",
     "star_reconciliation",
     "star_transactions",
+    "summaries",
     "tables",
     "turns",
 ]

@@ -13,13 +13,17 @@ from enum import StrEnum
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import plan_limits
 from app.context import App
 from app.persons import Person
+from app.plan_limits import Place
 from billing import allowance, entitlements, holds
 from billing.entitlements import Entitlement
-from inference import dialogs, prompt, turns
+from inference import dialogs, prompt, rework, turns
+from inference.dialogs import Author
 from inference.models import Model
-from inference.queue.ticket import Limits, Ticket, microseconds
+from inference.queue.ticket import Ticket, microseconds
+from inference.rework import Rework
 from inference.turns import Turn
 from kit import signals
 from kit.errors import InsufficientTokens, QueueFull, Unavailable
@@ -32,6 +36,8 @@ GATHER_S = 1.2
 ANSWER_TOKENS_MIN = 100
 COURTESY_TOKENS_MAX = 2_000
 OUTPUT_TOKENS_MIN = 256
+# What a model may think before it answers, on top of the answer's own bound.
+THINKING_TOKENS_MAX = 4_096
 # The system message and a margin for the template, in tokens by the bound of bytes.
 SYSTEM_TOKENS = 1_200
 QUEUE_DEADLINE = timedelta(minutes=30)
@@ -50,13 +56,25 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A text of a person. `gather`: more parts may follow at once (a long text that was split, an album, forwards)."""
+    """A text of a person. `gather`: more parts may follow at once (a long text that was split, an album, forwards).
+
+    `author` is for groups: the name that the model reads; `thread_id` is the topic of a forum.
+    """
 
     person: Person
     chat_id: int
     message_id: int
     text: str
     gather: bool = False
+    thread_id: int = 0
+    author: Author | None = None
+    think: bool = False
+    """Whether the model is to reason about this question."""
+
+    @property
+    def owner_id(self) -> int | None:
+        """Whose dialog it is: nobody's in a group."""
+        return None if self.author else self.person.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +94,16 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
     now = app.clock.now()
     entitlement, opens = await _look(app, incoming, now)
     key = f"{incoming.chat_id}:{incoming.message_id}"
+    person_id = incoming.person.id
+    place: Place | None = None
     if opens:
-        await _admit(app, incoming, entitlement, key)
+        place = await plan_limits.admit(app, app.chat_model(), entitlement, person_id=person_id, key=key)
     try:
         async with begin() as tx:
-            accepted = await _write(app, tx, incoming, entitlement, key, now)
+            admitted = plan_limits.turn_key(place, key)
+            accepted = await _write(app, tx, incoming, entitlement, admitted, now)
     except InsufficientTokens as error:
-        await _give_up_place(app, incoming, key)
+        await plan_limits.give_back(place, request=not error.reserved)
         if not error.reserved:
             rejections_total.labels(code=error.code).inc()
             raise with_next_tokens(error, entitlement, now) from None
@@ -91,8 +112,8 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
             return await _keep(tx, incoming, now)
     if accepted.fate is Fate.OPENED and accepted.turn:
         await queue(app, accepted.turn)
-    elif opens:
-        await _give_up_place(app, incoming, key)
+    else:  # a message that waits is a request; one that is known, or part of another's turn, is none
+        await plan_limits.give_back(place, request=accepted.fate is not Fate.WAITS)
     log.info(
         "turn_accepted",
         turn=accepted.turn.id if accepted.turn else None,
@@ -112,10 +133,10 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
     """Return the person's entitlement, and whether this message will need a turn of its own."""
     async with app.db.read() as connection:
         entitlement = await entitlements.current(connection, person_id=incoming.person.id, now=now)
-        turn = await turns.open_of_chat(connection, incoming.chat_id)
+        turn = await turns.open_of_chat(connection, incoming.chat_id, incoming.thread_id)
         if turn is None:
             return entitlement, True
-        if not turn.started:
+        if _takes(turn, incoming):
             return entitlement, False
         waiting = await dialogs.waiting(connection, turn.dialog_id)
     if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
@@ -124,45 +145,36 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
     return entitlement, not waiting.ids  # the first that waits will open the next turn; the others join it there
 
 
-async def _admit(app: App, incoming: Incoming, entitlement: Entitlement, key: str) -> None:
-    limits = Limits.per_minute(
-        requests=entitlement.requests_per_minute,
-        tokens=entitlement.tokens_per_minute,
-        queued_max=entitlement.queued,
-    )
-    queue = app.queues[app.chat_model().id]
-    try:
-        await queue.admit(key, incoming.person.id, limits, tokens=ANSWER_TOKENS_MIN)
-    except Unavailable:
-        log.warning("admission_skipped", person=incoming.person.id)
-
-
-async def _give_up_place(app: App, incoming: Incoming, key: str) -> None:
-    try:
-        await app.queues[app.chat_model().id].release(key, incoming.person.id)
-    except Unavailable:
-        return  # it lapses by itself
+def _takes(turn: Turn, incoming: Incoming) -> bool:
+    """Tell whether a message may join an open turn: nobody has begun it, it is this person's, and it asks something."""
+    return not turn.started and turn.person_id == incoming.person.id and turn.instruction is None
 
 
 async def _write(
     app: App, tx: AsyncConnection, incoming: Incoming, entitlement: Entitlement, key: str, now: datetime
 ) -> Accepted:
     person, chat = incoming.person, incoming.chat_id
-    dialog_id = await dialogs.lock_active(tx, chat_id=chat, person_id=person.id, now=now)
+    dialog_id = await dialogs.lock_active(
+        tx, chat_id=chat, person_id=incoming.owner_id, now=now, thread_id=incoming.thread_id
+    )
     turn = await turns.open_of_dialog(tx, dialog_id)
+    joins = turn is not None and _takes(turn, incoming)
+    if incoming.think:
+        await dialogs.think_once(tx, dialog_id)
     message_id = await dialogs.add_user_message(
         tx,
         dialog_id=dialog_id,
-        turn_id=turn.id if turn and not turn.started else None,
+        turn_id=turn.id if turn and joins else None,
         chat_id=chat,
         message_id=incoming.message_id,
         text=incoming.text,
         now=now,
+        author=incoming.author,
     )
     if message_id is None:
         return Accepted(Fate.KNOWN, None)
     ready_at = now + timedelta(seconds=GATHER_S) if incoming.gather else now
-    if turn and turn.started:
+    if turn and not joins:
         return Accepted(Fate.WAITS, None)
     if turn:
         await widen(app, tx, turn, incoming.text, ready_at=ready_at)
@@ -183,7 +195,9 @@ async def _write(
 
 async def _keep(tx: AsyncConnection, incoming: Incoming, now: datetime) -> Accepted:
     """Store a message that opens no turn yet."""
-    dialog_id = await dialogs.lock_active(tx, chat_id=incoming.chat_id, person_id=incoming.person.id, now=now)
+    dialog_id = await dialogs.lock_active(
+        tx, chat_id=incoming.chat_id, person_id=incoming.owner_id, now=now, thread_id=incoming.thread_id
+    )
     message_id = await dialogs.add_user_message(
         tx,
         dialog_id=dialog_id,
@@ -192,6 +206,7 @@ async def _keep(tx: AsyncConnection, incoming: Incoming, now: datetime) -> Accep
         message_id=incoming.message_id,
         text=incoming.text,
         now=now,
+        author=incoming.author,
     )
     return Accepted(Fate.KNOWN if message_id is None else Fate.WAITS, None)
 
@@ -214,6 +229,7 @@ async def open_for_waiting(
     admit_key: str,
     ready_at: datetime,
     now: datetime,
+    thinking: bool | None = None,
 ) -> Turn | None:
     """Open a turn over the messages of a locked dialog that wait, with its hold; None if none wait.
 
@@ -222,19 +238,49 @@ async def open_for_waiting(
     waiting = await dialogs.waiting(tx, dialog_id)
     if not waiting.ids:
         return None
+    opening = Opening(
+        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, thinking=thinking
+    )
+    turn = await open_turn(app, tx, opening, now=now)
+    await dialogs.take(tx, waiting.ids, turn.id)
+    return turn
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a new turn of a locked dialog is opened with; `rework` for one without a question of its own."""
+
+    dialog_id: int
+    person: Person
+    chat_id: int
+    entitlement: Entitlement
+    admit_key: str
+    ready_at: datetime
+    reply_to_message_id: int | None = None
+    rework: Rework | None = None
+    thinking: bool | None = None
+    """Whether the model reasons; None leaves it to the dialog."""
+
+
+async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: datetime) -> Turn:
+    """Open a turn with its hold. Raises InsufficientTokens."""
+    person, entitlement, asked = opening.person, opening.entitlement, opening.rework
     model = app.chat_model()
     await allowance.ensure(tx, person_id=person.id, now=now)
-    input_max = await _input_max(tx, model, entitlement, dialog_id)
-    output_max = min(model.answer_tokens_max, entitlement.answer_tokens)
+    thread_id, wished = await dialogs.begin_turn(tx, opening.dialog_id)
+    thinking = model.reasons and (wished if opening.thinking is None else opening.thinking)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if thinking else 0)
+    output_max = min(output_max, model.context_length // 2)
+    input_max = await _input_max(tx, model, opening, output_max)
     turn = await turns.open_turn(
         tx,
         turns.Draft(
-            dialog_id=dialog_id,
+            dialog_id=opening.dialog_id,
             person_id=person.id,
-            chat_id=chat_id,
-            reply_to_message_id=waiting.last_message_id,
+            chat_id=opening.chat_id,
+            reply_to_message_id=opening.reply_to_message_id,
             model=model.id,
-            ready_at=ready_at,
+            ready_at=opening.ready_at,
             input_max=input_max,
             output_max=output_max,
             price_input=model.prices.input,
@@ -242,11 +288,15 @@ async def open_for_waiting(
             price_output=model.prices.output,
             weight=entitlement.weight,
             in_flight_max=entitlement.in_flight,
-            admit_key=admit_key,
+            admit_key=opening.admit_key,
+            thread_id=thread_id,
+            thinking=thinking,
+            instruction=asked.instruction if asked else None,
+            about_turn_id=asked.about if asked else None,
+            pressed_turn_id=asked.pressed if asked else None,
         ),
         now=now,
     )
-    await dialogs.take(tx, waiting.ids, turn.id)
     most = turn.cost(input_tokens=input_max, cached_tokens=0, output_tokens=output_max)
     hold = await holds.place(
         tx, person_id=person.id, turn_id=turn.id, tokens_min=ANSWER_TOKENS_MIN, tokens_max=most, now=now
@@ -257,10 +307,13 @@ async def open_for_waiting(
     return turn
 
 
-async def _input_max(tx: AsyncConnection, model: Model, entitlement: Entitlement, dialog_id: int) -> int:
+async def _input_max(tx: AsyncConnection, model: Model, opening: Opening, output_max: int) -> int:
     """Return the most prompt tokens this turn may take: what the dialog can need, within plan and model."""
-    needed = SYSTEM_TOKENS + prompt.bound(await dialogs.size(tx, dialog_id), dialogs.HISTORY_MESSAGES_MAX)
-    return min(needed, entitlement.context_tokens, model.input_tokens_max)
+    size, count = await dialogs.size(tx, opening.dialog_id)
+    if opening.rework:
+        size, count = size + rework.INSTRUCTION_BYTES_MAX, count + 1
+    room = model.context_length - max(output_max, model.answer_tokens_max)
+    return min(SYSTEM_TOKENS + prompt.bound(size, count), opening.entitlement.context_tokens, room)
 
 
 def _affordable_output(turn: Turn, tokens: int) -> int:

@@ -10,12 +10,12 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import persons
+from app import persons, plan_limits
 from app.context import App
 from app.turn_accept import COURTESY_TOKENS_MAX, open_for_waiting, queue, with_next_tokens
 from billing import allowance, entitlements, holds, lots
 from billing.holds import Settlement
-from inference import dialogs, turns
+from inference import dialogs, house_work, turns
 from inference.turns import Outcome, Turn
 from kit import ids, outbox, signals
 from kit.errors import InsufficientTokens
@@ -38,11 +38,11 @@ class Closed:
 
 
 async def answered(
-    app: App, tx: AsyncConnection, turn: Turn, *, text: str, outcome: Outcome, fence: int
+    app: App, tx: AsyncConnection, turn: Turn, *, text: str, outcome: Outcome, fence: int, thoughts: str = ""
 ) -> Closed | None:
     """End a turn with an answer (whole or stopped by its person): settle, store, put the delivery into the outbox."""
     now = app.clock.now()
-    await dialogs.lock(tx, turn.dialog_id)
+    dialog = await dialogs.lock(tx, turn.dialog_id)
     billed = turn.cost(
         input_tokens=outcome.input_tokens, cached_tokens=outcome.cached_tokens, output_tokens=outcome.output_tokens
     )
@@ -52,7 +52,18 @@ async def answered(
     outcome = replace(outcome, billed_tokens=settlement.charged, courtesy_tokens=settlement.courtesy)
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         raise Discarded
-    await dialogs.add_answer(tx, dialog_id=turn.dialog_id, turn_id=turn.id, chat_id=turn.chat_id, text=text, now=now)
+    _count(turn, outcome, now)
+    if dialog.deleted:  # while it was written: it is paid for, and nobody wants it
+        return Closed(turn, outcome, None)
+    await dialogs.add_answer(
+        tx,
+        dialog_id=turn.dialog_id,
+        turn_id=turn.id,
+        chat_id=turn.chat_id,
+        text=text,
+        thoughts=thoughts or None,
+        now=now,
+    )
     await outbox.add(
         tx,
         kind=outbox.ANSWER,
@@ -69,9 +80,9 @@ async def answered(
         },
         now=now,
     )
-    opened = await _next_turn(app, tx, turn, now)
-    _count(turn, outcome, now)
-    return Closed(turn, outcome, opened)
+    if not dialog.titled:
+        await house_work.want(tx, dialog_id=turn.dialog_id, kind="title", now=now)
+    return Closed(turn, outcome, await _next_turn(app, tx, turn, now))
 
 
 async def _wallet_notes(tx: AsyncConnection, person_id: int, settlement: Settlement, now: datetime) -> dict[str, int]:
@@ -111,13 +122,14 @@ async def failed(
     `args` are what `notice` says instead of the code.
     """
     now = app.clock.now()
-    await dialogs.lock(tx, turn.dialog_id)
+    dialog = await dialogs.lock(tx, turn.dialog_id)
     code = ids.error_code()
     outcome = Outcome(status=turns.FAILED, error_code=code, error=reason)
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         return None
     await holds.release(tx, turn_id=turn.id, now=now)
-    await _notice(tx, turn, notice, {"code": code} if args is None else args, now)
+    if not dialog.deleted:
+        await _notice(tx, turn, notice, {"code": code} if args is None else args, now)
     opened = await _next_turn(app, tx, turn, now)
     _count(turn, outcome, now)
     log.warning("turn_failed", turn=turn.id, person=turn.person_id, code=code, reason=reason)
@@ -127,12 +139,13 @@ async def failed(
 async def stopped_empty(app: App, tx: AsyncConnection, turn: Turn, *, fence: int | None = None) -> Closed | None:
     """End a turn that its person stopped before there was any text: nothing is charged."""
     now = app.clock.now()
-    await dialogs.lock(tx, turn.dialog_id)
+    dialog = await dialogs.lock(tx, turn.dialog_id)
     outcome = Outcome(status=turns.STOPPED, finish_reason="stopped")
     if not await turns.close(tx, turn.id, outcome, fence=fence, now=now):
         return None
     await holds.release(tx, turn_id=turn.id, now=now)
-    await _notice(tx, turn, "stopped-in-queue", {}, now)
+    if not dialog.deleted:
+        await _notice(tx, turn, "stopped-in-queue", {}, now)
     opened = await _next_turn(app, tx, turn, now)
     _count(turn, outcome, now)
     return Closed(turn, outcome, opened)
@@ -163,6 +176,8 @@ async def after(app: App, closed: Closed | None) -> None:
     await signals.send(app.redis, signals.OUTBOX)
     if closed is None:
         return
+    took = closed.outcome.billed_tokens + closed.outcome.courtesy_tokens
+    await plan_limits.true_up(app, closed.turn, took)
     if closed.opened:
         await queue(app, closed.opened)
     async with app.db.read() as connection:
@@ -192,6 +207,7 @@ async def open_next(
     if await turns.open_of_dialog(tx, dialog_id):
         return None
     waiting = await dialogs.waiting(tx, dialog_id)
+    person_id = waiting.author_id or person_id
     person = await persons.find(tx, person_id=person_id)
     if not waiting.ids or person is None:
         return None
@@ -205,7 +221,7 @@ async def open_next(
                 person=person,
                 chat_id=chat_id,
                 entitlement=entitlement,
-                admit_key=f"waiting:{waiting.ids[0]}",
+                admit_key=f"{plan_limits.UNCOUNTED}{waiting.ids[0]}",
                 ready_at=now,
                 now=now,
             )

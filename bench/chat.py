@@ -4,8 +4,11 @@ Loaded: each person writes the next message when the final answer is there. Then
 server are sent straight to it by as many clients. Windows alternate (A B A B); tokens are the server's own count.
 Idle: one person, one message at a time; from their send to the first Bot API call that carries the model's text, less
 the time to the first token of the same body sent straight to the model server.
-The last line is JSON: throughput_ratio, added_first_token_ms_p50 and _p95, cpu_s_per_1000_tokens, and what they are
-made of. Everything outside of Forma is simulated: Telegram's limits and the model's latency are the sandbox's.
+Reading: CPU for each 1,000 tokens of the whole worker under that load, with its queue, flusher and database, and of
+Forma's reader alone, each to that of the openai client, which reads streams of the same bodies.
+The last line is JSON: throughput_ratio, added_first_token_ms_p50 and _p95, cpu_s_per_1000_tokens,
+cpu_ratio_to_openai_client, and what they are made of. Everything outside of Forma is simulated: Telegram's limits and
+the model's latency are the sandbox's.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bench import openai_reader
 from bench.stack import Stack, running
 
 PERSONS = 100
@@ -31,6 +35,7 @@ WARM_UP_S = 15.0
 IDLE_ROUNDS = 200
 IDLE_PERSONS = 12
 IDLE_PAUSE_S = 0.2
+READ_STREAMS = 300
 ANSWER_TIMEOUT_S = 180.0
 
 # Limits so wide that the plan decides nothing: what is measured is the machinery.
@@ -68,6 +73,7 @@ class Window:
     seconds: float
     tokens: int
     cpu_s: float
+    worker_cpu_s: float
     requests: int
 
     @property
@@ -127,8 +133,14 @@ class Telegram:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await final.wait()
 
-    async def person(self) -> int:
-        person: int = (await self.post("persons", {"first_name": "Нагрузка", "language_code": "ru"}))["id"]
+    def first_text(self, person: int) -> "asyncio.Future[float]":
+        """Return what will be the moment (perf_counter) of the person's next text of an answer, draft or final."""
+        self.firsts[person] = asyncio.get_running_loop().create_future()
+        return self.firsts[person]
+
+    async def person(self, language: str = "ru") -> int:
+        body = {"first_name": "Нагрузка", "language_code": language}
+        person: int = (await self.post("persons", body))["id"]
         final = self._finals.setdefault(person, asyncio.Event())
         await self.post(f"persons/{person}/start", {})
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -167,7 +179,8 @@ async def window(
     seconds: float, stack: Stack, session: aiohttp.ClientSession, done: "itertools.count[int]", *, own_cpu: bool
 ) -> Window:
     """Measure tokens and Forma's CPU for `seconds` while the load runs."""
-    tokens, cpu_s, began = await generated(session, stack.model_url), stack.cpu_s(), time.perf_counter()
+    tokens, began = await generated(session, stack.model_url), time.perf_counter()
+    cpu_s, worker_cpu_s = stack.cpu_s(), stack.cpu_s("worker")
     served = next(done)
     await asyncio.sleep(seconds)
     took = time.perf_counter() - began
@@ -175,6 +188,7 @@ async def window(
         took,
         await generated(session, stack.model_url) - tokens,
         stack.cpu_s() - cpu_s if own_cpu else 0.0,
+        stack.cpu_s("worker") - worker_cpu_s if own_cpu else 0.0,
         next(done) - served - 1,
     )
 
@@ -232,8 +246,7 @@ async def idle(stack: Stack, session: aiohttp.ClientSession, telegram: Telegram,
             await telegram.ask(person, "/new")
         await _post_model(session, stack, "requests", delete=True)
         text = f"[[tokens: 12]] Вопрос {number}: {QUESTIONS[number % len(QUESTIONS)]}"
-        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        telegram.firsts[person] = waiter
+        waiter = telegram.first_text(person)
         began = time.perf_counter()
         await telegram.ask(person, text)
         through_forma = (await asyncio.wait_for(waiter, ANSWER_TIMEOUT_S)) - began
@@ -297,6 +310,7 @@ async def _loaded(pairs: int, seconds: float, limit: aiohttp.ClientTimeout) -> d
                     f"bare {bare[-1].tokens_per_s:.0f} tokens/s, {bare[-1].requests} requests",
                     flush=True,
                 )
+        reading = await _reading(stack, bodies, forma)
     ratios = [a.tokens_per_s / b.tokens_per_s for a, b in zip(forma, bare, strict=True)]
     return {
         "throughput_ratio": round(statistics.median(ratios), 4),
@@ -305,6 +319,24 @@ async def _loaded(pairs: int, seconds: float, limit: aiohttp.ClientTimeout) -> d
         "bare_tokens_per_s": round(statistics.median(w.tokens_per_s for w in bare), 1),
         "answers_a_minute": round(statistics.median(w.requests / w.seconds * 60 for w in forma), 1),
         "too_many_requests": telegram.refused,
+        **reading,
+    }
+
+
+async def _reading(stack: Stack, bodies: list[bytes], forma: list[Window]) -> dict[str, float]:
+    """What the worker and its reader alone cost, to what the openai client costs for streams of the same bodies."""
+    feed = list(itertools.islice(itertools.cycle(bodies), READ_STREAMS))
+    rival = await openai_reader.measured("openai", stack.model_url, feed)
+    alone = await openai_reader.measured("forma", stack.model_url, feed)
+    assert rival.tokens == alone.tokens, (rival, alone)
+    worker = statistics.median(window.worker_cpu_s / window.tokens * 1000 for window in forma)
+    return {
+        "cpu_ratio_to_openai_client": round(worker / rival.cpu_s_per_1000_tokens, 3),
+        "reader_cpu_ratio_to_openai_client": round(alone.cpu_s_per_1000_tokens / rival.cpu_s_per_1000_tokens, 3),
+        "worker_cpu_s_per_1000_tokens": round(worker, 4),
+        "reader_cpu_s_per_1000_tokens": round(alone.cpu_s_per_1000_tokens, 4),
+        "openai_cpu_s_per_1000_tokens": round(rival.cpu_s_per_1000_tokens, 4),
+        "read_tokens": rival.tokens,
     }
 
 

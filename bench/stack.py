@@ -18,10 +18,18 @@ from cli.lifetime import READY_FD_ENV
 from cli.owner import server_owner
 from cli.up import create_database, ensure_database
 
-START_S = 60.0
+START_S = 120.0
 STOP_S = 5.0
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 FORMA_PARTS = ("bot", "worker", "web")
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """A model server that runs already, and the models.toml by which Forma knows it."""
+
+    url: str
+    models_toml: str
 
 
 @dataclass
@@ -30,11 +38,13 @@ class Stack:
 
     telegram_url: str = ""
     model_url: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    """The settings of bot, worker and web."""
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
-    def cpu_s(self) -> float:
-        """User and system seconds of bot, worker and web with their children so far."""
-        return sum(_cpu_s(self.processes[name].pid) for name in FORMA_PARTS)
+    def cpu_s(self, *names: str) -> float:
+        """User and system seconds of these processes (none: bot, worker and web) with their children so far."""
+        return sum(_cpu_s(self.processes[name].pid) for name in names or FORMA_PARTS)
 
 
 def _cpu_s(pid: int) -> float:
@@ -51,8 +61,13 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(plans: str, *, model_arguments: tuple[str, ...] = (), slots: int = 32) -> AsyncIterator[Stack]:
-    """Start everything on free ports with the given plans.toml; ends all of it."""
+async def running(
+    plans: str, *, model: ModelServer | None = None, model_arguments: tuple[str, ...] = (), slots: int = 32
+) -> AsyncIterator[Stack]:
+    """Start everything on free ports with the given plans.toml; ends all of it.
+
+    Without a `model` a simulated one is started, with `slots` and `model_arguments`.
+    """
     owner = server_owner()
     with tempfile.TemporaryDirectory(prefix="forma-bench-") as home:
         data_dir = prepare_data_dir(Path(home), owner)
@@ -65,34 +80,41 @@ async def running(plans: str, *, model_arguments: tuple[str, ...] = (), slots: i
             valkey.start()
             await create_database(postgres)
             await ensure_database(postgres.url())
-            telegram, model, http = free_port(), free_port(), free_port()
-            stack.telegram_url, stack.model_url = f"http://127.0.0.1:{telegram}", f"http://127.0.0.1:{model}"
-            await _start(stack, "telegram", ["-m", "sandbox", "telegram", "--port", str(telegram)], {})
-            await _start(
-                stack,
-                "model",
-                ["-m", "sandbox", "model", "--port", str(model), "--slots", str(slots), *model_arguments],
-                {},
-            )
-            await _healthy(f"{stack.telegram_url}/_control/health")
-            await _healthy(f"{stack.model_url}/health")
-            environment = {
+            port = free_port()
+            stack.telegram_url = f"http://127.0.0.1:{port}"
+            await _start(stack, "telegram", ["-m", "sandbox", "telegram", "--port", str(port)], {})
+            stack.environment = {
                 "FORMA_DATABASE_URL": postgres.url(),
                 "FORMA_REDIS_URL": valkey.url(),
                 "FORMA_TELEGRAM_API_URL": stack.telegram_url,
-                "FORMA_MODEL_URL": stack.model_url,
-                "FORMA_MODEL_NAME": "forma-sim",
                 "FORMA_PLANS_FILE": str(plans_file),
-                "FORMA_HTTP_PORT": str(http),
+                "FORMA_HTTP_PORT": str(free_port()),
                 "FORMA_LOG_LEVEL": "WARNING",
             }
+            if model is None:
+                await _simulate(stack, slots, model_arguments)
+            else:
+                models_file = data_dir / "models.toml"
+                models_file.write_text(model.models_toml)
+                stack.model_url = model.url
+                stack.environment["FORMA_MODELS_FILE"] = str(models_file)
+            await healthy(f"{stack.telegram_url}/_control/health")
+            await healthy(f"{stack.model_url}/health")
             for name in FORMA_PARTS:
-                await _start(stack, name, ["-m", "cli", name], environment, ready=True)
+                await _start(stack, name, ["-m", "cli", name], stack.environment, ready=True)
             yield stack
         finally:
             await _end(stack)
             valkey.stop()
             postgres.stop()
+
+
+async def _simulate(stack: Stack, slots: int, arguments: tuple[str, ...]) -> None:
+    """Start the simulated model server and name it to Forma."""
+    port = free_port()
+    stack.model_url = f"http://127.0.0.1:{port}"
+    await _start(stack, "model", ["-m", "sandbox", "model", "--port", str(port), "--slots", str(slots), *arguments], {})
+    stack.environment |= {"FORMA_MODEL_URL": stack.model_url, "FORMA_MODEL_NAME": "forma-sim"}
 
 
 async def _start(
@@ -115,7 +137,8 @@ async def _start(
                 raise RuntimeError(f"{name} did not start")
 
 
-async def _healthy(url: str) -> None:
+async def healthy(url: str) -> None:
+    """Wait until a GET of `url` answers 200. Raises TimeoutError after START_S."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
         while True:
             with contextlib.suppress(aiohttp.ClientError):

@@ -4,6 +4,9 @@ Something bought once costs less: the order's amount is reduced, rounded down, a
 one price at the provider, so the percentage comes in tokens, rounded up, with the first payment. Either is frozen with
 the order. A use that bought nothing by its end is given back; a payment that comes later all the same is honoured.
 
+A payment in roubles cannot be called back once YooKassa has it. While one that was begun may still come, its percentage
+is for nothing else and is not given back: one use would make many payments cheaper.
+
 Lock order: wallet, redemptions, codes by id.
 """
 
@@ -17,9 +20,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing import ledger, lots, trials
 from billing.growth_tables import promo_codes, promo_orders, promo_redemptions
-from billing.tables import orders
+from billing.payments import OPEN
+from billing.tables import orders, payments
+from kit.errors import Rejected
 
 AMOUNT_MIN: Final = 1
+
+
+class DiscountUnderWay(Rejected):
+    """A payment with the person's percentage was begun, and it is not known yet how it ends."""
+
+    code = "error-discount-under-way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +120,11 @@ async def of_order(connection: AsyncConnection, order_id: int) -> Off | None:
 
 
 async def attach(tx: AsyncConnection, order_id: int, off: Off, *, now: datetime) -> None:
-    """Freeze a percentage with a new order; the same one is taken from whatever other order was open with it."""
+    """Freeze a percentage with a new order; the same one is taken from whatever other order was open with it.
+
+    Raises DiscountUnderWay.
+    """
+    await _refuse_under_way(tx, off.redemption_id)
     await _cancel_orders(tx, (off.redemption_id,), now)
     await tx.execute(
         sa.insert(promo_orders).values(
@@ -122,7 +137,10 @@ async def attach(tx: AsyncConnection, order_id: int, off: Off, *, now: datetime)
 
 
 async def make_room(tx: AsyncConnection, *, person_id: int, code_id: int, now: datetime) -> None:
-    """Give back the percentage that a person holds, since they named another code; locks that code as well."""
+    """Give back the percentage that a person holds, since they named another code; locks that code as well.
+
+    Raises DiscountUnderWay.
+    """
     earlier = (
         await tx.execute(
             sa.select(promo_redemptions.c.id, promo_redemptions.c.code_id)
@@ -132,6 +150,7 @@ async def make_room(tx: AsyncConnection, *, person_id: int, code_id: int, now: d
     ).one_or_none()
     if earlier is None:
         return
+    await _refuse_under_way(tx, earlier.id)
     await _cancel_orders(tx, (earlier.id,), now)
     await _lock_codes(tx, {code_id, earlier.code_id})
     await _give_back(tx, (earlier.id,), now)
@@ -197,7 +216,7 @@ async def spend(
 
 
 async def release_due(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
-    """Give back up to `limit` uses whose time is over and that no open order holds; return how many."""
+    """Give back up to `limit` uses whose time is over and that no open order or payment holds; return how many."""
     open_order = (
         sa.select(orders.c.id)
         .join(promo_orders, promo_orders.c.order_id == orders.c.id)
@@ -206,7 +225,8 @@ async def release_due(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     due = (
         await tx.execute(
             sa.select(promo_redemptions.c.id, promo_redemptions.c.code_id)
-            .where(promo_redemptions.c.status == "held", promo_redemptions.c.expires_at <= now, ~open_order.exists())
+            .where(promo_redemptions.c.status == "held", promo_redemptions.c.expires_at <= now)
+            .where(~open_order.exists(), ~_under_way().exists())
             .order_by(promo_redemptions.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True, key_share=True)
@@ -216,6 +236,27 @@ async def release_due(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
         await _lock_codes(tx, {row.code_id for row in due})
         await _give_back(tx, [row.id for row in due], now)
     return len(due)
+
+
+def _under_way() -> sa.Select[Any]:
+    """The payments with a redemption's percentage that may still come."""
+    return (
+        sa.select(payments.c.id)
+        .join(promo_orders, promo_orders.c.order_id == payments.c.order_id)
+        .where(promo_orders.c.redemption_id == promo_redemptions.c.id, payments.c.status.in_(OPEN))
+        .correlate(promo_redemptions)
+    )
+
+
+async def _refuse_under_way(tx: AsyncConnection, redemption_id: int) -> None:
+    code = (
+        sa.select(promo_codes.c.code)
+        .join(promo_redemptions, promo_redemptions.c.code_id == promo_codes.c.id)
+        .where(promo_redemptions.c.id == redemption_id, _under_way().exists())
+    )
+    used = await tx.scalar(code)
+    if used is not None:
+        raise DiscountUnderWay(promo=used)
 
 
 async def _use_again(tx: AsyncConnection, code_id: int, person_id: int) -> bool:

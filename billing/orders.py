@@ -133,8 +133,8 @@ async def open(  # noqa: A001 - the field's word
     """Return the person's open order of a product, made now or re-used when its terms are still the product's.
 
     A gift of a subscription is one month, once, and so is one that nothing `renews`. A percentage that the person
-    holds is frozen with the order. Raises NotForSale, and SecondSubscription when the person has one that renews and is
-    not the one that this order replaces.
+    holds is frozen with the order. Raises NotForSale, DiscountUnderWay, and SecondSubscription when the person has one
+    that renews and is not the one that this order replaces.
     """
     product = await _product(tx, product_id, currency)
     kind = "once" if (gift or not renews) and product.kind == "subscription" else product.kind

@@ -27,6 +27,8 @@ Reason = Literal[
     "refunded_first",  # its refund was reported before it
     "wrong_recipient",  # the money went to another shop than ours
 ]
+# Begun, and its end is not known.
+OPEN: Final = ("intent", "sent", "pending", "unknown")
 # Taken by mistake, whoever's: the money goes back without asking anybody.
 REFUND_DUE: Final[frozenset[Reason]] = frozenset({"wrong_payer", "second_subscription", "subscription_revoked"})
 

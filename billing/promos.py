@@ -184,7 +184,8 @@ async def end(tx: AsyncConnection, code_id: int, *, now: datetime) -> bool:
 async def redeem(tx: AsyncConnection, *, person_id: int, typed: str, now: datetime) -> Redeemed:
     """Use a code for a person: once for each person and code, within its limits, whoever else is at it.
 
-    Raises PromoUnknown, PromoUsed, PromoOver, PromoForNewcomers. Lock order: wallet, redemptions, codes.
+    Raises PromoUnknown, PromoUsed, PromoOver, PromoForNewcomers, DiscountUnderWay.
+    Lock order: wallet, redemptions, codes.
     """
     await ledger.lock_wallet(tx, person_id=person_id, now=now)
     found = await find(tx, typed)

@@ -14,8 +14,8 @@ from billing import card_crediting, crediting, ledger, orders
 from billing import rouble_payments as records
 from billing.crediting import Credit, Paid
 from billing.orders import Order
-from billing.payments import YOOKASSA, Reason
-from billing.rouble_payments import OPEN, ORDER_KEY, PAYMENT_KEY, RUB, RoublePayment
+from billing.payments import OPEN, YOOKASSA, Reason
+from billing.rouble_payments import ORDER_KEY, PAYMENT_KEY, RUB, RoublePayment
 from billing.rouble_tables import yookassa_payments
 from billing.tables import payments
 from billing.yookassa import objects

@@ -25,7 +25,6 @@ from billing.tables import payments, subscriptions
 RUB: Final = "RUB"
 # The states of a subscription in which its card may be charged.
 CHARGING: Final = ("active", "past_due")
-OPEN: Final = ("intent", "sent", "pending", "unknown")
 # YooKassa remembers a key for 24 h, and takes it for a new payment after that. The margin is for calls under way.
 KEY_LIFE: Final = timedelta(hours=24)
 REPEAT_FOR: Final = timedelta(hours=23)

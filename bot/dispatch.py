@@ -17,7 +17,7 @@ from app.persons import Person
 from bot import buttons, notices
 from bot.context import ANONYMOUS_ADMIN_ID, AlreadyHandled, Context, Room
 from kit import ids, inbox
-from kit.errors import FormaError, InsufficientTokens, Rejected, Unavailable
+from kit.errors import FormaError, InsufficientTokens, QueueFull, RateLimited, Rejected, Unavailable
 from kit.inbox import Item
 from kit.observability import updates_total
 from kit.words import pick_language, words
@@ -116,8 +116,10 @@ class Dispatch:
 
     async def _turn_down(self, update: Update, context: Context, rejected: Rejected) -> None:
         """Say why not, where the person looks: in an alert over the button, or below the message."""
-        text = context.words.say(rejected.code, **rejected.params)
+        text = context.words.say(rejected.code, **notices.revived(context.words, rejected.params))
         ways_on = None
+        if isinstance(rejected, RateLimited | QueueFull):
+            ways_on = notices.to_lift(context.words, self._room.app.plans, rejected.lift.plan_id)
         if isinstance(rejected, InsufficientTokens):
             app = self._room.app
             async with app.db.read() as connection:

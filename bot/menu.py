@@ -8,11 +8,14 @@ from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommand
 from kit.words import LANGUAGES, Words, words
 
 
-def commands(say: Words) -> list[BotCommand]:
-    """Return the commands of a private chat, the most used first."""
+def commands(say: Words, *, think: bool) -> list[BotCommand]:
+    """Return the commands of a private chat, the most used first; `think`: the model can reason."""
     texts = {
         "new": say.say("command-new"),
+        "dialogs": say.say("command-dialogs"),
+        "context": say.say("command-context"),
         "stop": say.say("command-stop"),
+        **({"think": say.say("command-think")} if think else {}),
         "balance": say.say("command-balance"),
         "plans": say.say("command-plans"),
         "buy": say.say("command-buy"),
@@ -53,19 +56,21 @@ def admin_commands(say: Words) -> list[BotCommand]:
     return [BotCommand(command=name, description=text) for name, text in texts.items()]
 
 
-def for_person(person_id: int, say: Words) -> SetMyCommands:
+def for_person(person_id: int, say: Words, *, think: bool) -> SetMyCommands:
     """Return the call that shows the menu in a language that a person chose against their client's."""
-    return SetMyCommands(commands=commands(say), scope=BotCommandScopeChat(chat_id=person_id))
+    return SetMyCommands(commands=commands(say, think=think), scope=BotCommandScopeChat(chat_id=person_id))
 
 
-def all_calls(admin_chat_id: int, admin_language: str) -> list[TelegramMethod[Any]]:
+def all_calls(admin_chat_id: int, admin_language: str, *, think: bool) -> list[TelegramMethod[Any]]:
     """Return the calls made at a start. English is what clients of other languages see."""
     calls: list[TelegramMethod[Any]] = []
     for language in (*LANGUAGES, ""):
         say = words(language or "en")
         code = language or None
         calls += [
-            SetMyCommands(commands=commands(say), scope=BotCommandScopeAllPrivateChats(), language_code=code),
+            SetMyCommands(
+                commands=commands(say, think=think), scope=BotCommandScopeAllPrivateChats(), language_code=code
+            ),
             SetMyDescription(description=say.say("bot-description"), language_code=code),
             SetMyShortDescription(short_description=say.say("bot-short-description"), language_code=code),
         ]

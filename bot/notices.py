@@ -4,7 +4,7 @@ A notice in the outbox is a locale key with raw arguments. Instants travel as IS
 `until`, `day` or `..._at`, and names of plans as a mapping from language to title.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,7 @@ def message(
     `username` is the bot's own: links to it are made of that. `trial`: whether the person may start the trial.
     """
     key = payload["notice"]
-    args = {name: _revived(words, name, value) for name, value in payload["args"].items()}
+    args = revived(words, payload["args"])
     if "gift_code" in args:
         args |= {"bot": username, "link": gift_view.link(username, args["gift_code"])}
     if "name" in args and chat_id > 0:  # of somebody else: an address in it must not become a link
@@ -47,6 +47,11 @@ def message(
     else:
         keyboard = buttons(words, args, turn_id) if buttons else None
     return SendMessage(chat_id=chat_id, text=words.say(key, **args), reply_markup=keyboard)
+
+
+def revived(words: Words, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return raw arguments as words take them: titles in the person's language, instants as such."""
+    return {name: _revived(words, name, value) for name, value in args.items()}
 
 
 def _revived(words: Words, name: str, value: Any) -> Any:
@@ -88,6 +93,18 @@ def ways_on(words: Words, catalog: Catalog, *, trial: bool = False) -> InlineKey
     pack = min(packs, key=lambda plan: plan.price(STARS) or 0, default=None)
     bought = [keyboards.press(words.say("button-buy-pack", stars=pack.price(STARS)), "buy", pack.id)] if pack else []
     return keyboards.rows(free, [*bought, keyboards.press(words.say("button-plans"), "plans")])
+
+
+def to_lift(words: Words, catalog: Catalog, plan_id: str) -> InlineKeyboardMarkup | None:
+    """Return what leads to the plan that lifts a limit, None where there is none."""
+    plan = catalog.plan(plan_id)
+    if plan is None:
+        return None
+    stars, plans = plan.price(STARS), keyboards.press(words.say("button-plans"), "plans")
+    if stars is None:
+        return keyboards.rows([plans])
+    text = words.say("button-buy-plan", plan=plan.titles[words.language], stars=stars)
+    return keyboards.rows([keyboards.press(text, "buy", plan.id), plans])
 
 
 def after_failed_charge(words: Words, args: dict[str, Any], _: int | None = None) -> InlineKeyboardMarkup:
@@ -146,6 +163,7 @@ def _to_case(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboar
 _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
+    "error-only-thoughts": _retry,
     "stopped-in-queue": _redo,
     "expired": to_plans,
     "expired-next-plan": _next_plan,

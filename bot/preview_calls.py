@@ -45,7 +45,7 @@ class Stream:
     mode: Mode
     opened_at: float
     transcript: Transcript = field(default_factory=Transcript)
-    queue_line: str = ""  # "": no place in the queue, the model thinks
+    queue_line: str = ""  # what stands there before any text: the place in the queue, or that the model thinks
     asked: tuple[Any, ...] = ()  # what the preview under way shows, in short
     shown: tuple[Any, ...] = ()
     shown_at: float = 0.0
@@ -70,7 +70,7 @@ class Stream:
             return TYPING
         if self.transcript.text:
             return ("text", self.transcript.fence, len(self.transcript.text))
-        if self.mode == "edit" and (self.meta.is_group or not self.queue_line):
+        if self.mode == "edit" and (not self.queue_line or (self.meta.is_group and not self.meta.thinking)):
             return TYPING
         return ("queue", self.queue_line)
 

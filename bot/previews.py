@@ -255,7 +255,7 @@ class Previews:
             stream.placing = False
         say = self._words(stream.meta.lang).say
         if place is None or place.position <= 0:
-            stream.queue_line = ""
+            stream.queue_line = say("preview-thinking") if stream.meta.thinking else ""
         elif place.eta_high_s > 0:
             stream.queue_line = say(
                 "queue-position", position=place.position, low_s=place.eta_low_s, high_s=place.eta_high_s

@@ -47,6 +47,7 @@ async def run_bot(app: App, stop: asyncio.Event, ready: Ready) -> None:
 async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
     """Serve turns and run the schedules."""
     from app import jobs
+    from app.house_lane import HouseLane
     from app.replica_watch import ReplicaWatch
     from app.serving import ServingPool
     from inference.vllm import VllmClient
@@ -57,11 +58,11 @@ async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
     for fair in app.queues.values():
         await fair.configure()
     async with VllmClient() as vllm:
-        pool = ServingPool(app, vllm)
+        pool, lane = ServingPool(app, vllm), HouseLane(app, vllm)
         worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app})
         ready()
         log.info("worker_ready", slots=app.settings.worker_slots)
-        await run_until(stop, [pool.run(), worker.main(), ReplicaWatch(app).run(), *shared(app)])
+        await run_until(stop, [pool.run(), lane.run(), worker.main(), ReplicaWatch(app).run(), *shared(app)])
 
 
 async def run_web(app: App, stop: asyncio.Event, ready: Ready) -> None:

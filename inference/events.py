@@ -17,6 +17,9 @@ LINE_BYTES_MAX: Final = 4 * 1_048_576
 TOKENS_MAX: Final = 100_000_000
 """More tokens than this in a usage are a mistake of the server."""
 
+TOKEN_CHARS_MAX: Final = 512
+"""No vocabulary has a token of more characters: a text that is longer than so many for each token was miscounted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -43,12 +46,12 @@ class Delta:
 class EventReader:
     """Reads one stream. `feed` it what the network brings; `close` it when the network has ended."""
 
-    __slots__ = ("_completion_tokens", "_finished", "_max_tokens", "_tail", "done", "started", "usage")
+    __slots__ = ("_chars", "_completion_tokens", "_finished", "_max_tokens", "_tail", "done", "started", "usage")
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
         self._tail = b""
-        self._completion_tokens = 0
+        self._chars = self._completion_tokens = 0
         self._finished = False
         self.started = self.done = False
         self.usage: Usage | None = None
@@ -89,11 +92,13 @@ class EventReader:
         return self._delta(texts, thoughts, usage, finish_reason)
 
     def close(self) -> None:
-        """Raises BrokenAnswer where the answer stopped half-way, BadUsage where no usage came."""
+        """Raises BrokenAnswer where the answer stopped half-way, BadUsage where no usage came or it is too small."""
         if not self.done or not self._finished:
             raise BrokenAnswer("the stream ended before the answer", started=self.started)
         if self.usage is None:
             raise BadUsage("no usage", started=self.started)
+        if not self.usage.prompt_tokens or self.usage.completion_tokens * TOKEN_CHARS_MAX < self._chars:
+            raise BadUsage("fewer tokens than there must be", started=self.started)
 
     def _event(self, line: bytes) -> dict[str, Any]:
         try:
@@ -114,6 +119,7 @@ class EventReader:
             raise BrokenAnswer("text of another type", started=self.started) from error
         if text or reasoning:
             self.started = True
+            self._chars += len(text) + len(reasoning)
         if usage is not None:
             usage = self._checked(usage)
         if finish_reason is not None:

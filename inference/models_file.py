@@ -31,9 +31,15 @@ _ENTRY_KEYS: Final = {
 }  # fmt: skip
 
 
-def single_model(url: str, name: str, key: str = "") -> Models:
-    """FORMA_MODEL_URL, FORMA_MODEL_NAME and FORMA_MODEL_KEY as the only, chat, entry, with default prices and slots."""
-    model = Model(id="chat", purpose="chat", name=name, replicas=(Replica(_without_v1(url), key),))
+def single_model(url: str, name: str, key: str = "", *, reasoning_parser: str = "") -> Models:
+    """The settings FORMA_MODEL_… as the only, chat, entry, with default prices and slots."""
+    model = Model(
+        id="chat",
+        purpose="chat",
+        name=name,
+        replicas=(Replica(_without_v1(url), key),),
+        serving=Serving(reasoning_parser=reasoning_parser),
+    )
     return Models(MappingProxyType({model.id: model}))
 
 

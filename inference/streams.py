@@ -12,7 +12,7 @@ text of its successor, and a delta costs its own length instead of the whole tex
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -44,7 +44,10 @@ def turn_key(turn_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PreviewMeta:
-    """Where and how a turn's preview is shown. `draft_id` is the turn id; `lang` a locale such as 'ru'."""
+    """Where and how a turn's preview is shown. `draft_id` is the turn id; `lang` a locale such as 'ru'.
+
+    `thinking`: before its text the model reasons, which takes a while and is said.
+    """
 
     chat_id: int
     is_group: bool
@@ -52,6 +55,7 @@ class PreviewMeta:
     mode: Mode
     lang: str
     reply_to_message_id: int | None = None
+    thinking: bool = False
 
     def dump(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -160,6 +164,12 @@ class PreviewWriter:
 
 def _xadd(pipe: "Pipeline", fields: dict[Any, Any]) -> None:
     pipe.xadd(STREAM, fields, maxlen=STREAM_ENTRIES_MAX, approximate=True)
+
+
+async def forget(redis: "Redis", turn_ids: Sequence[int]) -> None:
+    """Remove what turns have shown so far; their entries in the stream go as newer ones come. Raises redis errors."""
+    if turn_ids:
+        await redis.delete(*(turn_key(turn_id) for turn_id in turn_ids))
 
 
 class PreviewReader:

@@ -17,7 +17,15 @@ turns = sa.Table(
     sa.Column("dialog_id", sa.BigInteger, sa.ForeignKey("dialogs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("person_id", sa.BigInteger, nullable=False),
     sa.Column("chat_id", sa.BigInteger, nullable=False),
+    sa.Column("thread_id", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("reply_to_message_id", sa.BigInteger),
+    # Whether the model may reason before it answers.
+    sa.Column("thinking", sa.Boolean, nullable=False, server_default="false"),
+    # A turn without a question of its own: what it does (inference.rework), with the answer of which turn, and under
+    # which turn's answer the button stood.
+    sa.Column("instruction", sa.Text),
+    sa.Column("about_turn_id", sa.BigInteger),
+    sa.Column("pressed_turn_id", sa.BigInteger),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False, server_default=OPEN),
     sa.Column("ready_at", sa.DateTime(timezone=True), nullable=False),
@@ -48,6 +56,19 @@ turns = sa.Table(
     sa.CheckConstraint("status IN ('open', 'done', 'stopped', 'failed')", name="status_known"),
     sa.CheckConstraint("input_max > 0 AND output_max > 0 AND weight > 0", name="bounds_positive"),
     sa.CheckConstraint("(status = 'open') = (closed_at IS NULL)", name="closed_with_time"),
+    sa.CheckConstraint("instruction IN ('shorter', 'deeper', 'continue')", name="instruction_known"),
+    sa.CheckConstraint(
+        "(instruction IS NULL) = (about_turn_id IS NULL) AND (instruction IS NULL) = (pressed_turn_id IS NULL)",
+        name="instruction_about_a_turn",
+    ),
+    sa.Index(
+        "uq_turns_pressed",
+        "pressed_turn_id",
+        "instruction",
+        unique=True,
+        postgresql_where=sa.text("status <> 'failed'"),
+    ),
+    sa.Index("ix_turns_about_turn_id", "about_turn_id", postgresql_where=sa.text("about_turn_id IS NOT NULL")),
     sa.Index("uq_turns_open", "dialog_id", unique=True, postgresql_where=sa.text("status = 'open'")),
     sa.Index("ix_turns_open_ready_at", "ready_at", postgresql_where=sa.text("status = 'open'")),
     sa.Index("ix_turns_person_id_id", "person_id", "id"),
@@ -80,6 +101,16 @@ class Turn:
     started_at: datetime | None
     fence: int | None
     attempts: int
+    thread_id: int
+    thinking: bool
+    instruction: str | None
+    about_turn_id: int | None
+    pressed_turn_id: int | None
+
+    @property
+    def place(self) -> int:
+        """The turn that has the question: this one, or the one whose answer this one reworks."""
+        return self.about_turn_id or self.id
 
     @property
     def started(self) -> bool:
@@ -115,6 +146,11 @@ class Draft:
     weight: int
     in_flight_max: int
     admit_key: str
+    thread_id: int = 0
+    thinking: bool = False
+    instruction: str | None = None
+    about_turn_id: int | None = None
+    pressed_turn_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +179,12 @@ _OPEN_OF_DIALOG = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE dialog_id = :dial
 _LATEST_OPEN = sa.text(
     f"SELECT {_COLUMNS} FROM turns WHERE chat_id = :chat AND status = 'open' ORDER BY id DESC LIMIT 1"  # noqa: S608
 )
+_LAST_CLOSED = sa.text(
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status IN ('done', 'stopped') AND id = (
+        SELECT max(turn_id) FROM messages WHERE dialog_id = :dialog AND role = 'assistant')
+    """  # noqa: S608
+)
 _BY_ID = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE id = :id")  # noqa: S608
 _START = sa.text(
     f"""
@@ -167,17 +209,17 @@ async def open_of_dialog(connection: AsyncConnection, dialog_id: int) -> Turn | 
     return Turn(*row) if row else None
 
 
-async def open_of_chat(connection: AsyncConnection, chat_id: int) -> Turn | None:
-    """Return the open turn of the chat's active dialog, without a lock."""
+async def open_of_chat(connection: AsyncConnection, chat_id: int, thread_id: int = 0) -> Turn | None:
+    """Return the open turn of the chat's (a topic's) active dialog, without a lock."""
     row = (
         await connection.execute(
             sa.text(
                 f"""
                 SELECT {_COLUMNS} FROM turns WHERE status = 'open'
-                  AND dialog_id = (SELECT id FROM dialogs WHERE chat_id = :chat AND active)
+                  AND dialog_id = (SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active)
                 """  # noqa: S608
             ),
-            {"chat": chat_id},
+            {"chat": chat_id, "thread": thread_id},
         )
     ).one_or_none()
     return Turn(*row) if row else None
@@ -194,10 +236,33 @@ async def find(connection: AsyncConnection, turn_id: int) -> Turn | None:
     return Turn(*row) if row else None
 
 
+async def last_closed(connection: AsyncConnection, dialog_id: int) -> Turn | None:
+    """Return the last turn of a dialog that was answered."""
+    row = (await connection.execute(_LAST_CLOSED, {"dialog": dialog_id})).one_or_none()
+    return Turn(*row) if row else None
+
+
 async def start(tx: AsyncConnection, turn_id: int, *, fence: int, now: datetime) -> Turn | None:
     """Take an open turn for a claim; None when it is closed or a newer claim has it. Messages join no more."""
     row = (await tx.execute(_START, {"id": turn_id, "fence": fence, "now": now})).one_or_none()
     return Turn(*row) if row else None
+
+
+async def reworked(connection: AsyncConnection, turn_id: int, instruction: str) -> bool:
+    """Tell whether the button `instruction` under a turn's answer has made a turn already; one that failed does not
+    count."""
+    found: bool = (
+        await connection.execute(
+            sa.text(
+                """
+                SELECT EXISTS (SELECT FROM turns
+                               WHERE pressed_turn_id = :turn AND instruction = :instruction AND status <> 'failed')
+                """
+            ),
+            {"turn": turn_id, "instruction": instruction},
+        )
+    ).scalar_one()
+    return found
 
 
 async def unspend(tx: AsyncConnection, turn_id: int, *, fence: int) -> None:

@@ -237,9 +237,26 @@ class VllmClient:
             if not whole:
                 response.close()
 
-    async def tokenize(self, replica: Replica, model: str, messages: Sequence[Mapping[str, Any]]) -> int:
+    async def tokenize(
+        self,
+        replica: Replica,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        chat_template: Mapping[str, Any] | None = None,
+    ) -> int:
         """How many tokens the chat has as a prompt, by the server's own template. Raises ModelError."""
-        body = orjson.dumps({"model": model, "messages": messages, "add_generation_prompt": True}, default=_plain)
+        fields: dict[str, Any] = {"model": model, "messages": messages, "add_generation_prompt": True}
+        if chat_template:
+            fields["chat_template_kwargs"] = dict(chat_template)
+        return await self._count(replica, fields)
+
+    async def tokenize_text(self, replica: Replica, model: str, text: str) -> int:
+        """How many tokens a text has by itself, without any template. Raises ModelError."""
+        return await self._count(replica, {"model": model, "prompt": text, "add_special_tokens": False})
+
+    async def _count(self, replica: Replica, fields: Mapping[str, Any]) -> int:
+        body = orjson.dumps(fields, default=_plain)
         try:
             async with asyncio.timeout(self._timeouts.reply_s):
                 response = await self._post(replica, "/tokenize", body, self._timeouts.reply_s, "reply")

@@ -13,6 +13,8 @@ Everything else is a bug: it rolls back, is logged with its traceback and alerts
 Words are made only at the edges (bot, web, cli).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -44,14 +46,27 @@ class InsufficientTokens(Rejected):
         self.posted, self.reserved, self.needed, self.next_s = posted, reserved, needed, next_s
 
 
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """What a limit of the person's plan is, and the cheapest plan that allows more; `titles` are its names by language.
+
+    `own` 0: no plan's limit. An empty `plan_id`: no plan for sale allows more. `most` is what it allows, 0: no limit.
+    """
+
+    own: int = 0
+    plan_id: str = ""
+    titles: Mapping[str, str] | None = None
+    most: int = 0
+
+
 class RateLimited(Rejected):
     """A per-person limit was reached; `limit` names it, `retry_after_s` says when it clears (seconds, > 0)."""
 
     code = "error-rate-limited"
 
-    def __init__(self, *, limit: str, retry_after_s: float) -> None:
-        super().__init__(limit=limit, retry_after_s=retry_after_s)
-        self.limit, self.retry_after_s = limit, retry_after_s
+    def __init__(self, *, limit: str, retry_after_s: float, lift: Lift = Lift()) -> None:
+        super().__init__(limit=limit, retry_after_s=retry_after_s, own=lift.own, plan=lift.titles, most=lift.most)
+        self.limit, self.retry_after_s, self.lift = limit, retry_after_s, lift
 
 
 class QueueFull(Rejected):
@@ -59,9 +74,9 @@ class QueueFull(Rejected):
 
     code = "error-queue-full"
 
-    def __init__(self, *, scope: str, retry_after_s: float) -> None:
-        super().__init__(scope=scope, retry_after_s=retry_after_s)
-        self.scope, self.retry_after_s = scope, retry_after_s
+    def __init__(self, *, scope: str, retry_after_s: float, lift: Lift = Lift()) -> None:
+        super().__init__(scope=scope, retry_after_s=retry_after_s, own=lift.own, plan=lift.titles, most=lift.most)
+        self.scope, self.retry_after_s, self.lift = scope, retry_after_s, lift
 
 
 class Conflict(FormaError):

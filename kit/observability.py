@@ -22,6 +22,8 @@ first_token_s = Histogram("forma_first_token_seconds", "From accept to the first
 turn_s = Histogram("forma_turn_seconds", "From accept to the settled answer.", buckets=_WAITS_S)
 tokens_total = Counter("forma_model_tokens_total", "Model tokens of settled turns.", ["kind"])
 billed_tokens_total = Counter("forma_billed_tokens_total", "Tokens charged to wallets.")
+house_calls_total = Counter("forma_house_calls_total", "Titles and summaries that were asked for.", ["kind", "outcome"])
+house_tokens_total = Counter("forma_house_tokens_total", "Model tokens of titles and summaries.", ["kind"])
 updates_total = Counter("forma_updates_total", "Updates handled, by type and outcome.", ["type", "outcome"])
 rejections_total = Counter("forma_rejections_total", "Requests refused before any charge, by reason.", ["code"])
 jobs_total = Counter("forma_jobs_total", "Jobs and schedules that ran, by outcome.", ["job", "outcome"])
@@ -34,6 +36,10 @@ for _status in ("done", "stopped", "failed"):
     turns_total.labels(status=_status)
 for _kind in ("input", "cached", "output"):
     tokens_total.labels(kind=_kind)
+    house_tokens_total.labels(kind=_kind)
+for _outcome in ("done", "failed"):
+    for _kind in ("title", "summary"):
+        house_calls_total.labels(kind=_kind, outcome=_outcome)
 for _outcome in ("handled", "failed"):
     updates_total.labels(type="message", outcome=_outcome)
 

@@ -224,6 +224,20 @@ async def waiting(connection: AsyncConnection, *, now: datetime) -> tuple[int, f
     return row.posts, max(0.0, (now - row.oldest).total_seconds()) if row.oldest else 0.0
 
 
+async def blank_sent(tx: AsyncConnection, chat_id: int) -> int:
+    """Empty a chat's messages that went out in words of ours: they may quote what a person has deleted."""
+    done = await tx.execute(
+        sa.text(
+            """
+            UPDATE outbox SET payload = '{}'
+            WHERE chat_id = :chat AND status = 'sent' AND payload ->> 'method' IN ('sendMessage', 'editMessageText')
+            """
+        ),
+        {"chat": chat_id},
+    )
+    return done.rowcount
+
+
 async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     """Delete closed posts older than KEEP_SENT: they hold people's words. Returns how many."""
     done = await tx.execute(

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     plans_file: Path = Path("plans.toml")
     model_url: str = ""
     model_name: str = ""
+    model_reasoning_parser: str = ""
     model_key: SecretStr = SecretStr("")
 
     yookassa_shop_id: str = ""
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     invites_month_max: int = Field(20, ge=0, le=10_000)
     links_allowed: str = ""
     worker_slots: int = Field(64, ge=1, le=512)
+    house_calls: int = Field(2, ge=0, le=16)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "text"
 

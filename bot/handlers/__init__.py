@@ -9,6 +9,7 @@ from bot.handlers import (
     cases,
     chat,
     commands,
+    dialogs,
     gifts,
     invite,
     members,
@@ -16,8 +17,10 @@ from bot.handlers import (
     payments,
     plan_change,
     promo,
+    recall,
     roubles,
     settings,
+    thinking,
     trial,
 )
 
@@ -25,7 +28,11 @@ from bot.handlers import (
 def routers() -> list[Router]:
     """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last.
 
-    Cases come before whatever takes commands or free text: a person's next message may be for theirs.
+    Answers to a question for a title and cases come before whatever takes commands or free text: a person's next
+    message may be for them.
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
-    return [module.router() for module in (members, admin, cases, *offers, settings, commands, buttons, chat)]
+    first = [members.router(), admin.router(), dialogs.names()]
+    return first + [
+        module.router() for module in (cases, *offers, settings, dialogs, recall, thinking, commands, buttons, chat)
+    ]

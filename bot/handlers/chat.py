@@ -13,6 +13,7 @@ from bot import keyboards
 from bot.context import Context
 from bot.parts import is_visible
 from inference.streams import PreviewMeta
+from inference.turns import Turn
 
 # Clients split what is longer than 4096; a part near that length has a successor on the way.
 SPLIT_CHARS_MIN = 3_500
@@ -77,16 +78,18 @@ async def caption(message: Message, ctx: Context) -> None:
     await ask(ctx, message, gather=message.media_group_id is not None or message.forward_origin is not None)
 
 
-async def ask(ctx: Context, message: Message, *, gather: bool = False) -> None:
-    """Give a person's words to the turn use case, and show what became of them."""
-    words = question(message)
+async def ask(
+    ctx: Context, message: Message, *, gather: bool = False, words: str | None = None, think: bool = False
+) -> None:
+    """Give a person's words to the turn use case, and show what became of them. `words` are those of a command."""
+    words = question(message) if words is None else words
     if not words:
         ctx.reply(ctx.words.say("message-empty"))
         return
-    incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather)
+    incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather, think=think)
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
-        show(ctx, accepted.turn.id)
+        show(ctx, accepted.turn)
     elif accepted.fate is Fate.WAITS:
         seen = SetMessageReaction(
             chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
@@ -113,16 +116,17 @@ def _album(message: Message) -> str | None:
     return f"album:{message.chat.id}:{message.media_group_id}" if message.media_group_id else None
 
 
-def show(ctx: Context, turn_id: int) -> None:
+def show(ctx: Context, turn: Turn) -> None:
     """Begin the preview of a turn that was just opened."""
     wanted = preferences.of(ctx.person.settings, preview_default=ctx.app.settings.preview)
     ctx.room.previews.opened(
         PreviewMeta(
             chat_id=ctx.chat_id,
             is_group=False,
-            draft_id=turn_id,
+            draft_id=turn.id,
             mode=wanted.preview,
             lang=ctx.person.language,
+            thinking=turn.thinking,
         )
     )
 

@@ -67,7 +67,8 @@ class FairQueue:
     async def admit(self, key: str, person_id: int, limits: Limits, *, tokens: int = 0, now_us: int = 0) -> Admission:
         """Keep a place for 30 s, before the turn exists; `key` is the caller's, 'chat:message' say, and idempotent.
 
-        `tokens` is what the request may cost, for the rates that count tokens. Raises RateLimited, QueueFull.
+        `tokens` is what the answer is expected to cost, for the rates that count tokens; `charge` trues it up. A key
+        that is known counts nothing. Raises RateLimited, QueueFull, and has then changed nothing.
         """
         rates: list[Any] = []
         for rate in limits.rates:
@@ -80,9 +81,19 @@ class FairQueue:
         turn_id = int(reply[2]) if reply[2] else None
         return Admission(key, fresh=int(reply[0]) == 0, place_until_us=int(reply[1]), turn_id=turn_id)
 
-    async def release(self, key: str, person_id: int, *, now_us: int = 0) -> None:
-        """Give up a kept place that will not be submitted. The rate it took stays taken."""
-        await self._run("release", now_us, key, person_id)
+    async def release(self, key: str, person_id: int, *, request: bool = True, now_us: int = 0) -> None:
+        """Give up a kept place that will not be submitted, and the tokens that it counted.
+
+        `request`: whether the request counts no more either.
+        """
+        await self._run("release", now_us, key, person_id, int(request))
+
+    async def charge(self, person_id: int, tokens: int, *, now_us: int = 0) -> None:
+        """Count what an answer took beyond the tokens of its admission, or took less (negative).
+
+        It never refuses and is not idempotent: call it once, after the turn is closed in Postgres.
+        """
+        await self._run("charge", now_us, person_id, tokens)
 
     async def submit(self, ticket: Ticket, *, key: str = "", now_us: int = 0) -> Position:
         """Queue a ticket, turning the place kept under `key` into it. Idempotent by turn; never refuses.

@@ -4,8 +4,21 @@ import hashlib
 from pathlib import Path
 
 _LUA = Path(__file__).parent / "lua"
-_ANSWER_A_PLACE = frozenset({"submit", "position"})
-OPERATIONS = ("admit", "release", "submit", "claim", "renew", "finish", "cancel", "reap", "position", "snapshot")
+# What stands between common.lua and an operation that needs it.
+_BETWEEN = {"submit": "place", "position": "place", "admit": "rates", "release": "rates", "charge": "rates"}
+OPERATIONS = (
+    "admit",
+    "release",
+    "charge",
+    "submit",
+    "claim",
+    "renew",
+    "finish",
+    "cancel",
+    "reap",
+    "position",
+    "snapshot",
+)
 
 
 class Script:
@@ -14,7 +27,7 @@ class Script:
     def __init__(self, name: str) -> None:
         files = [f"{name}.lua"]
         if name != "configure":
-            files = ["common.lua", *(["place.lua"] if name in _ANSWER_A_PLACE else []), *files]
+            files = ["common.lua", *([f"{_BETWEEN[name]}.lua"] if name in _BETWEEN else []), *files]
         self.name = name
         self.source = "\n".join((_LUA / file).read_text(encoding="utf-8") for file in files)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()

@@ -5,6 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 
 MINUTE_S = 60.0
+DAY_S = 86_400.0
+REQUESTS_PER_MINUTE = "requests-per-minute"
+TOKENS_PER_MINUTE = "tokens-per-minute"
+TOKENS_PER_DAY = "tokens-per-day"
 
 
 def microseconds(instant: datetime) -> int:
@@ -75,11 +79,15 @@ class Limits:
     """Waiting tickets and kept places of this person."""
 
     @classmethod
-    def per_minute(cls, *, requests: int, tokens: int = 0, queued_max: int = 10) -> "Limits":
-        """Return the usual pair: requests and tokens a minute (0: no such limit)."""
-        rates = [Rate("requests-per-minute", requests)] if requests else []
-        if tokens:
-            rates.append(Rate("tokens-per-minute", tokens, per_token=True))
+    def of(cls, *, requests_per_minute: int, tokens_per_minute: int, tokens_per_day: int, queued_max: int) -> "Limits":
+        """Return the limits of a plan; 0: no such limit."""
+        rates = []
+        if requests_per_minute:
+            rates.append(Rate(REQUESTS_PER_MINUTE, requests_per_minute))
+        if tokens_per_minute:
+            rates.append(Rate(TOKENS_PER_MINUTE, tokens_per_minute, per_token=True))
+        if tokens_per_day:
+            rates.append(Rate(TOKENS_PER_DAY, tokens_per_day, DAY_S, per_token=True))
         return cls(rates=tuple(rates), queued_max=queued_max)
 
 

@@ -21,6 +21,8 @@ help =
     Write as you would to a coach who is always around: training, food, sleep, recovery, goals.
 
     /new — a new conversation
+    /dialogs — all conversations
+    /context — what I remember of this one
     /stop — stop the answer
     /balance — what is left
     /plans — plans and packs
@@ -58,8 +60,33 @@ answer-empty = The answer came out empty. Ask it another way and I will do my be
 answer-cut = The answer reached its length limit.
 button-continue = Continue
 button-redo = Start over
-# What is sent in the person's name by the Continue button
-continue-prompt = Go on from where you stopped.
+button-shorter = Shorter
+button-deeper = In depth
+toast-shorter = Making it shorter
+toast-deeper = Going deeper
+toast-continuing = Going on
+# The question of this answer was asked again
+toast-answer-replaced = A newer answer has replaced this one: the buttons are below it.
+
+## Thinking deeper
+
+# Stands above the model's reasoning, which is folded into a quote
+thoughts = How I got there
+preview-thinking = Thinking deeper, this takes longer than usual…
+button-think = Think deeper, ≈ ×3
+toast-thinking = Thinking again, deeper
+# $value - what is chosen: off, next (about the next question), on (in the whole conversation)
+thinking = { $value ->
+    [next] I will think deeper about your next question.
+    [on] I think deeper about every question of this conversation.
+   *[off] I answer at once.
+}
+
+    I can reason before I answer: it takes longer and costs about three times as much, and is more exact in hard matters. You can also ask right away: /think and your question.
+button-think-next = About the next question
+button-think-on = In this whole conversation
+button-think-off = Answer at once
+thinking-not-offered = The model here answers at once; it cannot reason apart from that.
 
 ## Stopping
 
@@ -157,4 +184,4 @@ privacy =
 
     Card numbers never reach us: Telegram takes Stars, YooKassa takes roubles. Of a card that you saved we know the last four digits.
 
-    To delete your data or get a copy: /support
+    To delete a conversation or save it as a file: /dialogs. For all else: /support

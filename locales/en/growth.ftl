@@ -64,6 +64,9 @@ error-promo-unknown = There is no such promo code. Check letters and digits; cap
 error-promo-over = Promo code { $promo } has ended.
 error-promo-used = You have used promo code { $promo } already.
 error-promo-first-purchase = Promo code { $promo } is for a first purchase, and you have bought before.
+error-discount-under-way =
+    The discount { $promo } waits for a payment you began
+    Finish it, or wait: unfinished, it closes by itself within an hour and frees the discount.
 
 ## Invitations
 

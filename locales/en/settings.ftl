@@ -54,7 +54,10 @@ language-set = We speak English now.
 ## Commands: descriptions in Telegram's menu, up to 256 characters
 
 command-new = New conversation
+command-dialogs = All conversations
+command-context = What I remember of this conversation
 command-stop = Stop the answer
+command-think = Think deeper about a question
 command-balance = What is left
 command-subscription = Subscription and cancelling
 command-plans = Plans and prices

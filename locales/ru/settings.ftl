@@ -54,7 +54,10 @@ language-set = Теперь говорим по-русски.
 ## Команды: описания в меню Telegram, до 256 знаков
 
 command-new = Новый разговор
+command-dialogs = Все разговоры
+command-context = Что я помню из разговора
 command-stop = Остановить ответ
+command-think = Подумать глубже над вопросом
 command-balance = Сколько осталось
 command-subscription = Подписка и отмена
 command-plans = Планы и цены

@@ -90,6 +90,11 @@ def compose(messages: Sequence[Mapping[str, Any]], wish: Wish) -> Answer:
     return _cut(thinking, said, stop_reason, wish, directives, language)
 
 
+def silence() -> Answer:
+    """An answer that ends with its first token, which is the invisible end token."""
+    return Answer([], 0, 1, "stop", None, slow=False, fault=None)
+
+
 def _cut(
     thinking: list[str],
     said: list[str],

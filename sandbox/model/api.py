@@ -13,7 +13,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from sandbox.model import dialect, tokens
-from sandbox.model.answers import Answer, Wish, compose, last_user_text
+from sandbox.model.answers import Answer, Wish, compose, last_user_text, silence
 from sandbox.model.engine import Engine, Request
 from sandbox.model.faults import Fault, Faults, from_argument
 from sandbox.model.journal import Entry, Journal
@@ -110,6 +110,8 @@ class ModelServer:
             early = await self._early_fault(http, entry, fault)
             if early is not None:
                 return early
+        if fault is not None and fault.kind == "empty":
+            answer = silence()
         slow = answer.slow or (fault is not None and fault.kind == "slow")
         if chat.stream:
             return await self._stream(http, entry, chat, prompt, answer, fault, slow=slow)
@@ -247,6 +249,8 @@ class ModelServer:
         return dialect.json_response(body)
 
     async def _tokenize(self, http: web.Request) -> web.StreamResponse:
+        if not self.options.tokenizer:
+            raise web.HTTPNotFound
         body = dialect.parse_json(await http.read())
         dialect.check_model(body, self.options)
         if "messages" in body:

@@ -42,9 +42,10 @@ def bad_request(message: str, param: str | None = None) -> Refused:
 
 
 def malformed(kind: str, field: str, message: str) -> Refused:
-    """A request that the schema refuses; the message imitates pydantic's list of findings."""
-    found = [{"type": kind, "loc": ("body", field), "msg": message}]
-    return Refused(400, error_body(400, "Bad Request", str(found)))
+    """A request that the schema refuses; the message imitates pydantic's findings. No field: the body as a whole."""
+    where = f"body.{field}" if field else "body"
+    found = f"1 validation error:\n  {{'type': '{kind}', 'loc': '{where}', 'msg': '{message}'}}"
+    return Refused(400, error_body(400, "Bad Request", found, where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +72,21 @@ class ChatRequest:
         if prompt_tokens >= limit:
             # vLLM stops counting at the limit, so it names limit + 1 and never the true length.
             raise bad_request(
-                f"This model's maximum context length is {limit} tokens. However, you requested "
-                f"{self.max_tokens or 0} output tokens and your prompt contains at least {limit + 1} input tokens, for "
-                f"a total of at least {limit + 1 + (self.max_tokens or 0)} tokens. Please reduce the length of the "
-                "input prompt or the number of requested output tokens.",
+                f"This model's maximum context length is {limit} tokens. However, your prompt contains at least "
+                f"{limit + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce "
+                f"the length of the input prompt. (parameter=input_tokens, value={limit + 1})",
                 "input_tokens",
             )
-        room = limit - prompt_tokens
-        if self.max_tokens is not None and self.max_tokens > room:
+        if self.max_tokens is not None and self.max_tokens > limit:
             raise bad_request(
-                f"'max_tokens' or 'max_completion_tokens' is too large: {self.max_tokens}. This model's maximum "
-                f"context length is {limit} tokens and your request has {prompt_tokens} input tokens "
-                f"({self.max_tokens} > {limit} - {prompt_tokens}).",
+                f"max_tokens={self.max_tokens} cannot be greater than max_model_len={limit}. Please request fewer "
+                f"output tokens. (parameter=max_tokens, value={self.max_tokens})",
                 "max_tokens",
             )
+        # What does not fit behind the prompt is not refused: the context ends the answer.
+        room = limit - prompt_tokens
         return Wish(
-            max_tokens=room if self.max_tokens is None else self.max_tokens,
+            max_tokens=room if self.max_tokens is None else min(room, self.max_tokens),
             min_tokens=self.min_tokens,
             ignore_eos=self.ignore_eos,
             stop=self.stop,
@@ -103,9 +103,9 @@ def parse_json(raw: bytes) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise malformed("json_invalid", "0", f"JSON decode error: {error}") from error
+        raise malformed("json_invalid", str(error.pos), "JSON decode error") from error
     if not isinstance(body, dict):
-        raise malformed("model_attributes_type", "0", "Input should be a valid dictionary or object to extract from")
+        raise malformed("model_attributes_type", "", "Input should be a valid dictionary or object to extract from")
     return body
 
 
@@ -113,7 +113,15 @@ def check_model(body: Mapping[str, Any], options: Options) -> None:
     """Raises Refused for a name that is not served; no name at all means the first one."""
     name = body.get("model")
     if name is not None and name not in options.names:
-        raise Refused(404, error_body(404, "NotFoundError", f"The model `{name}` does not exist.", "model"))
+        raise Refused(
+            404,
+            error_body(
+                404,
+                "NotFoundError",
+                f"The model `{name}` does not exist. Valid aliases: {', '.join(options.names)}.",
+                "model",
+            ),
+        )
 
 
 def parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -124,7 +132,7 @@ def parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise malformed("list_type", "messages", "Input should be a valid list")
     if not messages:
-        raise bad_request("At least one message is required.", "messages")
+        raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
     for message in messages:
         if not isinstance(message.get("role"), str):
             raise malformed("missing", "messages.role", "Field required")
@@ -171,13 +179,13 @@ def parse_chat(body: Mapping[str, Any]) -> ChatRequest:
 
 
 def usage_body(prompt: int, completion: int, cached: int | None = None) -> dict[str, Any]:
-    """The usage object; cached tokens are told only where there are some, as vLLM does."""
+    """The usage object; `cached` is told where it is not None, 0 included, as vLLM does."""
     usage: dict[str, Any] = {
         "prompt_tokens": prompt,
         "total_tokens": prompt + completion,
         "completion_tokens": completion,
     }
-    if cached:
+    if cached is not None:
         usage["prompt_tokens_details"] = {"cached_tokens": cached}
     return usage
 

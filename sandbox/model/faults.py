@@ -17,6 +17,7 @@ KINDS: Final = {
     "half_stream": "the body ends in order after so many tokens, without a finish and without [DONE]",
     "invalid_json": "after so many tokens comes a chunk that is no JSON, then the stream goes on",
     "wrong_usage": "the usage is the one in the rule (default: a negative prompt, a huge completion)",
+    "empty": "an answer without any text: the model ends at once",
     "no_usage": "no usage at all, though it was asked for",
     "engine_dead": "after so many tokens: vLLM's error in the stream, then [DONE]",
     "drop_keep_alive": "a whole answer, after which the kept-alive connection is reset by the next request",

@@ -13,8 +13,9 @@ from cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+OF_VLLM = "tests/vllm/requirements.txt"
 # Whatever installs from them: an address of an index would be somebody's own, and would not work for the next one.
-INSTALLS = (*REQUIREMENTS, "pyproject.toml", "Makefile", "Dockerfile", "docker-compose.yml", ".ci/run")
+INSTALLS = (*REQUIREMENTS, OF_VLLM, "pyproject.toml", "Makefile", "Dockerfile", "docker-compose.yml", ".ci/run")
 _INDEX = re.compile(r"--(?:extra-)?index-url|--find-links|--trusted-host|\bindex[-_]url\b|pypi\.org|/simple\b")
 _COMMAND = re.compile(r"-m cli ([a-z]\w*)")
 
@@ -33,7 +34,7 @@ def services() -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS)
+@pytest.mark.parametrize("name", [*REQUIREMENTS, OF_VLLM])
 def test_every_requirement_has_a_version_and_a_hash(name: str) -> None:
     entries = re.split(r"\n(?=\S)", read(name).replace("\\\n", "\n").strip())
     assert len(entries) > 20

@@ -20,8 +20,8 @@ from kit.errors import QueueFull
 LUA = Path(scripts.__file__).parent / "lua"
 # Commands and options that Redis 6.2 knows; what is added here has to be looked up first.
 KNOWN_TO_REDIS_6_2 = {
-    "DEL", "HDEL", "HGET", "HINCRBY", "HMGET", "HSET", "HSETNX", "PERSIST", "PEXPIRE", "TIME", "ZADD", "ZCARD",
-    "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREM", "ZSCORE",
+    "DEL", "HDEL", "HGET", "HGETALL", "HINCRBY", "HMGET", "HSET", "HSETNX", "PERSIST", "PEXPIRE", "TIME", "ZADD",
+    "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREM", "ZSCORE",
 }  # fmt: skip
 OPTIONS_OF_6_2 = {"LIMIT", "WITHSCORES", "XX"}
 
@@ -147,7 +147,7 @@ async def costs(redis: Redis, tickets: int) -> dict[str, float]:
 
     async def admit() -> None:
         turn = next(turns)
-        await queue.admit(str(turn), turn, Limits.per_minute(requests=9))
+        await queue.admit(str(turn), turn, limits(requests=9))
 
     async def position() -> None:
         await queue.position(random.randint(1, tickets))
@@ -180,16 +180,22 @@ def test_the_scripts_use_only_what_redis_6_2_knows() -> None:
     assert "redis.pcall" not in source
 
 
+def limits(*, requests: int, tokens: int = 0) -> Limits:
+    return Limits.of(requests_per_minute=requests, tokens_per_minute=tokens, tokens_per_day=9 * tokens, queued_max=10)
+
+
 async def test_all_keys_of_a_queue_share_one_hash_tag(redis: Redis) -> None:
+    """But for a person's limits, which hold whichever model answers."""
     await redis.flushdb()
     queue = FairQueue(redis, "tagged", QueueConfig(slots=2, kv_budget=1_000))
     await queue.configure()
-    await queue.admit("1:1", 1, Limits.per_minute(requests=3, tokens=100))
+    await queue.admit("1:1", 1, limits(requests=3, tokens=100))
     await queue.submit(ticket(1, 1, deadline_us=2**52), key="1:1")
     await queue.submit(ticket(2, 1))
     claim = (await queue.claim()).claim
     assert claim
     await queue.finish(claim, Usage(1, 0, 1))
-    keys = {key async for key in redis.scan_iter()}
+    await queue.charge(1, 40)
+    keys = {key async for key in redis.scan_iter()} - {b"fq:limits:1"}
     assert keys
     assert all(key.startswith(b"{fq:tagged}:") for key in keys)

@@ -172,7 +172,7 @@ async def test_errors_have_the_bodies_of_vllm(http):
     long = (await chat(http, "слово " * 600, status=400))["error"]
     assert (long["type"], long["param"]) == ("BadRequestError", "input_tokens")
     assert "at least 513 input tokens" in long["message"]
-    for wrong in (0, 512):
+    for wrong in (0, 513):
         refused = (await chat(http, max_tokens=wrong, status=400))["error"]
         assert (refused["type"], refused["param"]) == ("BadRequestError", "max_tokens")
     for raw in (b"{", b"[]", b"{}", b'{"messages": 1}', b'{"messages": [{"role": "user", "content": 1}]}'):

@@ -61,6 +61,7 @@ async def client():
         ("wrong_usage", {"usage": {"prompt_tokens": 5, "completion_tokens": 1}}, errors.BadUsage, True),
         ("wrong_usage", {"usage": {"prompt_tokens": "5", "completion_tokens": 1}}, errors.BadUsage, True),
         ("wrong_usage", {"usage": [5]}, errors.BadUsage, True),
+        ("wrong_usage", {"usage": {"prompt_tokens": 0, "completion_tokens": 30}}, errors.BadUsage, True),
         ("no_usage", {}, errors.BadUsage, True),
     ],
 )
@@ -92,7 +93,7 @@ async def test_requests_that_no_replica_would_take_are_not_retryable(server, cli
     base_url, _ = server
     _, raised = await failure(client, asking(base_url, "слово " * 2000))
     assert type(raised) is errors.PromptTooLong
-    _, refused = await failure(client, asking(base_url, max_tokens=1024))
+    _, refused = await failure(client, asking(base_url, max_tokens=1025))
     assert type(refused) is errors.RequestRefused
     assert (raised.retryable, refused.retryable) == (False, False)
     assert refused.param == "max_tokens"

@@ -27,6 +27,7 @@ from tests.support.queue_model import SECOND, Held, Model
 
 START = 1_790_000_000 * SECOND
 LIMITS = Limits((Rate("requests", 3), Rate("tokens", 2_000, per_token=True)), queued_max=6)
+BETTER = Limits((Rate("requests", 9), Rate("day", 9_000, 3_600, per_token=True)), queued_max=8)
 # A failure is shrunk, but not explained: tracing every line of the client takes longer than the test may.
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 # Counted from the newest back, so that small numbers are what is going on now.
@@ -96,22 +97,27 @@ class QueueMachine(RuleBasedStateMachine):
             del self.ended[turn_id]
         assert turn_id not in self.ended
 
-    @rule(key=st.sampled_from(KEYS), tokens=st.integers(0, 3_000))
-    def admit(self, key, tokens) -> None:
+    @rule(key=st.sampled_from(KEYS), tokens=st.integers(0, 3_000), limits=st.sampled_from([LIMITS, LIMITS, BETTER]))
+    def admit(self, key, tokens, limits) -> None:
         person = int(key[0])
         try:
-            admission = self.run(self.queue.admit(key, person, LIMITS, tokens=tokens, now_us=self.now))
+            admission = self.run(self.queue.admit(key, person, limits, tokens=tokens, now_us=self.now))
             answer = ("new", None) if admission.fresh else ("known", admission.turn_id)
         except RateLimited as refused:
             answer = ("limited", refused.limit)
         except QueueFull as refused:
             answer = ("full", refused.scope)
-        assert answer == self.model.admit(key, person, LIMITS, tokens, self.now)
+        assert answer == self.model.admit(key, person, limits, tokens, self.now)
 
-    @rule(key=st.sampled_from(KEYS))
-    def release(self, key) -> None:
-        self.run(self.queue.release(key, int(key[0]), now_us=self.now))
-        self.model.release(key)
+    @rule(key=st.sampled_from(KEYS), request=st.booleans())
+    def release(self, key, request) -> None:
+        self.run(self.queue.release(key, int(key[0]), request=request, now_us=self.now))
+        self.model.release(key, request, self.now)
+
+    @rule(person=st.integers(1, 2), tokens=st.integers(-1_000, 2_000))
+    def charge(self, person, tokens) -> None:
+        self.run(self.queue.charge(person, tokens, now_us=self.now))
+        self.model.charge(person, tokens, self.now)
 
     @rule(
         person=st.integers(1, 4),
@@ -419,8 +425,9 @@ def _step(machine: QueueMachine, dice: random.Random) -> None:
         (0.3, partial(machine.lose_redis, dice.random() < 0.3)),
         (0.3, machine.redis_saves),
         (0.3, machine.redis_comes_back_as_it_was_saved if machine.saved else machine.redis_saves),
-        (3, partial(machine.admit, key, dice.choice([0, 100, 1_500, 3_000]))),
-        (0.5, partial(machine.release, key)),
+        (3, partial(machine.admit, key, dice.choice([0, 100, 1_500, 3_000]), dice.choice([LIMITS, LIMITS, BETTER]))),
+        (0.5, partial(machine.release, key, dice.random() < 0.5)),
+        (1, partial(machine.charge, dice.choice([1, 2]), dice.choice([-500, 100, 900]))),
         (0.5, partial(machine.submit_again, pick, dice.randint(0, 2))),
         (0.5, partial(machine.submit_late, pick, key)),
     ]

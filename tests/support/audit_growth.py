@@ -121,6 +121,10 @@ class GrowthAudit(StarsAudit):
             return "PromoOver"
         if terms.first_purchase and self.model.has_paid(person):
             return "PromoForNewcomers"
+        if terms.kind == "percent" and any(
+            (one.person, one.status) == (person, "held") and self.model.is_awaited(one) for one in self.model.uses
+        ):
+            return "DiscountUnderWay"
         if terms.uses_max is not None and len(uses) >= terms.uses_max:
             return "PromoOver"
         return None

@@ -33,6 +33,8 @@ class Order:
     use: Use | None = None
     full: int = 0
     bonus: int = 0
+    # A payment in roubles was begun, and may still come.
+    awaited: bool = False
 
     @property
     def kind(self) -> str:
@@ -208,6 +210,10 @@ class Books:
         use.status = "used" if use.status == "held" or again else "honoured"
         if order.bonus:
             self.wallets[order.person].add("promo", order.bonus, until, charge)
+
+    def is_awaited(self, use: Use) -> bool:
+        """Whether a payment with this percentage may still come: until then it is for nothing else."""
+        return any(order.use is use and order.awaited for order in self.orders.values())
 
     def release(self, use: Use) -> None:
         """A percentage is given back, and what it made cheaper is not for sale at that price any more."""
@@ -419,6 +425,8 @@ class Books:
                 order.status = "expired"
         ordered = [order.use for order in self.orders.values() if order.status == "open"]
         for use in self.uses:
-            if use.status == "held" and use.expires <= now and not any(one is use for one in ordered):
+            if use.status != "held" or use.expires > now or self.is_awaited(use):
+                continue
+            if not any(one is use for one in ordered):
                 use.status = "released"
         self.reward(now)

@@ -154,13 +154,14 @@ class Forma:
 async def running(
     database_url: str, redis_url: str, tg: Any, model: Any, *, start: tuple[str, ...] = ("bot", "worker"), **more: Any
 ) -> AsyncIterator[Forma]:
-    """Forma on the given servers; `more` are settings."""
+    """Forma on the given servers; `more` are settings. The house asks the model for nothing unless they say so."""
     servers = {
         "database_url": database_url,
         "redis_url": redis_url,
         "telegram_api_url": tg.base_url,
         "model_url": model.base_url,
         "model_name": "forma-sim",
+        "house_calls": 0,
     }
     chosen = settings.load(_env_file=None, **(servers | more))
     async with (

@@ -38,7 +38,8 @@ class Person:
     cap: int = 1
     hard: int = 0
     outputs: Estimate = field(default_factory=Estimate)
-    arrivals: dict[str, float] = field(default_factory=dict)
+    # By limit: what is due when, µs a unit, and whether tokens are counted.
+    arrivals: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Model:
         self.places: dict[str, tuple[int, int]] = {}
         self.own_places: dict[str, tuple[int, int]] = {}
         self.admitted: dict[str, tuple[int, int | None]] = {}
+        self.counted: dict[str, tuple[int, int]] = {}
         self.vsys, self.fence, self.seq = 0.0, now, 0
         self.outputs = Estimate()
         self.blocked: tuple[int, int] | None = None
@@ -224,23 +226,38 @@ class Model:
         arrivals, refused = {}, []
         for rate in limits.rates:
             units, period = tokens if rate.per_token else 1, rate.period_s * SECOND
-            due = max(now, p.arrivals.get(rate.name, 0))
-            wait = due + min(units, rate.amount) * period / rate.amount - period - now
-            if wait > 0:
+            due, per, _ = p.arrivals.get(rate.name, (0, 1, False))
+            owed = max(0, due - now)
+            if rate.name in p.arrivals and per != period / rate.amount:
+                owed = owed / per * (period / rate.amount)
+            wait = owed + min(units, rate.amount) * period / rate.amount - period
+            if wait > 1:
                 refused.append((wait, rate.name))
-            arrivals[rate.name] = due + units * period / rate.amount
+            arrivals[rate.name] = now + owed + units * period / rate.amount, period / rate.amount, rate.per_token
         if refused:
             return "limited", max(refused)[1]
         p.arrivals.update(arrivals)
         till = now + round(self.config.place_s * SECOND)
         self.places[key] = self.own_places[key] = (till, person_id)
         self.admitted[key] = (till, None)
+        self.counted[key] = (person_id, tokens)
         return "new", None
 
-    def release(self, key: str) -> None:
+    def release(self, key: str, request: bool, now: int) -> None:
         self._leave_place(key)
-        if key in self.admitted and self.admitted[key][1] is None:
+        till, turn = self.admitted.get(key, (0, None))
+        if till > now and turn is None:
             del self.admitted[key]
+            person_id, tokens = self.counted[key]
+            self._count(person_id, -int(request), -tokens, now)
+
+    def charge(self, person_id: int, tokens: int, now: int) -> None:
+        self._count(person_id, 0, tokens, now)
+
+    def _count(self, person_id: int, requests: int, tokens: int, now: int) -> None:
+        p = self.persons.setdefault(person_id, Person(person_id))
+        for name, (due, per, per_token) in p.arrivals.items():
+            p.arrivals[name] = max(now, due) + (tokens if per_token else requests) * per, per, per_token
 
     def submit(self, t: Ticket, key: str, now: int) -> None:
         if key:
@@ -249,6 +266,7 @@ class Model:
         tomb = self._tomb(t.turn_id, now)
         if t.turn_id in self.entries or (tomb and tomb[1]):
             return
+        self.tombs.pop(t.turn_id, None)
         self._arrive(t, lifted=not self.waiting(t.person_id))
         self.seq += 1
         self.entries[t.turn_id] = Entry(t, self.seq, now, t.tries, fence=tomb[2] if tomb else 0)

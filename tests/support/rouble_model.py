@@ -20,6 +20,9 @@ class Row:
     status: str = "intent"
     shop_id: str | None = None
 
+    def become(self, status: str) -> None:
+        self.status, self.order.awaited = status, status in OPEN
+
 
 @dataclass
 class Bill:
@@ -44,7 +47,8 @@ def follow(books: Books, rows: list[Row], bill: Bill, status: str, now: datetime
         return _credit(books, bill, rows[-1], now)
     if row.status not in OPEN:
         return ""
-    row.status, row.shop_id = status, bill.id
+    row.shop_id = bill.id
+    row.become(status)
     return _credit(books, bill, row, now) if status == "succeeded" else ""
 
 

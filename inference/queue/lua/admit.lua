@@ -32,34 +32,43 @@ if kept(K .. ':places') + call('ZCARD', K .. ':order') >= tonumber(cfg[4]) then
   return full('all')
 end
 
-local rates, worst, worst_name, last = K .. ':g:' .. person, 0, nil, now
-local arrivals = {}
+-- A wait of less than a µs is a rounding.
+local fields, worst, worst_name, last = {}, 1, nil, now
 for i = 6, #ARGV, 4 do
-  local amount, period = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  local units = ARGV[i + 3] == '1' and tokens or 1
-  local due = math.max(now, tonumber(call('HGET', rates, ARGV[i]) or 0))
-  local wait = due + math.min(units, amount) * period / amount - period - now
-  if wait > worst then
-    worst, worst_name = wait, ARGV[i]
+  local name, amount, period = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local unit, units = 'r', 1
+  if ARGV[i + 3] == '1' then
+    unit, units = 't', tokens
   end
-  due = due + units * period / amount
+  local owed, counted = 0, call('HGET', limits_of(person), name)
+  if counted then
+    local due, per = rate_unpack(counted)
+    owed = math.max(0, due - now)
+    if per ~= period / amount then
+      owed = owed / per * (period / amount)
+    end
+  end
+  local wait = owed + math.min(units, amount) * period / amount - period
+  if wait > worst then
+    worst, worst_name = wait, name
+  end
+  local due = now + owed + units * period / amount
   last = math.max(last, due)
-  arrivals[#arrivals + 1] = ARGV[i]
-  arrivals[#arrivals + 1] = exact(due)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = rate_pack(due, period / amount, unit)
 end
 if worst_name then
   return { -1, worst_name, exact(math.ceil(worst)) }
 end
-if #arrivals > 0 then
-  call('HSET', rates, unpack(arrivals))
-  expire(rates, math.max(last - now, 1000))
+if #fields > 0 then
+  limits_save(person, fields, last)
 end
 
 local till = exact(now + place_us)
 call('ZADD', K .. ':places', till, key)
 call('ZADD', K .. ':pp:' .. person, till, key)
 call('DEL', K .. ':a:' .. key)
-call('HSET', K .. ':a:' .. key, 'till', till)
+call('HSET', K .. ':a:' .. key, 'till', till, 'tokens', exact(tokens))
 for _, used in ipairs({ K .. ':places', K .. ':pp:' .. person, K .. ':a:' .. key }) do
   expire(used, place_us)
 end

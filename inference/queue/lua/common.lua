@@ -13,8 +13,7 @@
 --   K:p:<person>   hash   v, w, cap, hard, r (running), wq (weight counted in st.w), out_p80, out_n, seen
 --   K:q:<person>   zset   the person's waiting tickets by sequence number
 --   K:pp:<person>  zset   the person's kept places by expiry
---   K:g:<person>   hash   GCRA's theoretical arrival times by limit
---   K:a:<key>      hash   an admission: till, turn
+--   K:a:<key>      hash   an admission: till, turn, tokens (counted against the person's limits, see rates.lua)
 --   K:t:<turn>     hash   s (q waiting, r running, d done, x gone), b (the ticket, sealed), seq, at, tries, f (fence),
 --                         stop, kv, ch (charged so far, unweighted), out, start; a tombstone (d, x) has s, f, till
 local K = KEYS[1]
