@@ -97,7 +97,9 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
     person_id = incoming.person.id
     place: Place | None = None
     if opens:
-        place = await plan_limits.admit(app, app.chat_model(), entitlement, person_id=person_id, key=key)
+        place = await plan_limits.admit(
+            app, app.chat_model_of(entitlement.plan_id), entitlement, person_id=person_id, key=key
+        )
     try:
         async with begin() as tx:
             admitted = plan_limits.turn_key(place, key)
@@ -265,7 +267,7 @@ class Opening:
 async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: datetime) -> Turn:
     """Open a turn with its hold. Raises InsufficientTokens."""
     person, entitlement, asked = opening.person, opening.entitlement, opening.rework
-    model = app.chat_model()
+    model = app.chat_model_of(entitlement.plan_id)
     await allowance.ensure(tx, person_id=person.id, now=now)
     thread_id, wished = await dialogs.begin_turn(tx, opening.dialog_id)
     thinking = model.reasons and (wished if opening.thinking is None else opening.thinking)
@@ -332,7 +334,9 @@ async def queue(app: App, turn: Turn) -> None:
         if wait_s > 0:
             await app.jobs.enqueue("queue_turn", turn.id, at=datetime.now(UTC) + timedelta(seconds=wait_s))
             return
-        fair = app.queues[turn.model]
+        fair = app.queues.get(turn.model)
+        if fair is None:  # its entry has left models.toml: the sweeper ends the turn in words
+            return
         await fair.submit(ticket(turn), key=turn.admit_key)
         await signals.send(app.redis, signals.TURNS)
     except Unavailable as error:
