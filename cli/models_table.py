@@ -36,7 +36,7 @@ class _Row:
             health,
             f"{self.load.running}/{self.model.slots}",
             str(self.load.waiting),
-            f"{self.load.kv_share:.0%}",
+            f"{self.load.kv_share:.1%}",
             f"{self.load.tokens_per_s:.0f}",
         )
 
