@@ -15,7 +15,7 @@ import sandbox.telegram.server
 from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP, QUICK
 from tests.support.forma import Forma, running
-from tests.support.model import drive
+from tests.support.model import drive, of_persons
 from tests.support.telegram import Group, Person, Seen
 
 say = words("ru").say
@@ -53,7 +53,7 @@ class World:
         found = {}
         for name, server in (("big 1", self.big[0]), ("big 2", self.big[1]), ("small", self.small)):
             async with drive(server.base_url) as llm:
-                found[name] = sum("cache_salt" in entry["body"] for entry in await llm.requests())
+                found[name] = len(of_persons(await llm.requests()))
         return found
 
     async def answered(self, person: Person) -> str:
@@ -160,9 +160,9 @@ async def test_where_all_servers_are_away_the_fallback_answers_at_its_own_price_
     for server in world.big:
         await server.close()
     async with drive(world.small.base_url) as llm:
-        asked = len(await llm.requests())
+        asked = len(of_persons(await llm.requests()))
         assert "stand-in" in (await forma.said(person, "[[echo: stand-in]]"))[-1]
-        assert len(await llm.requests()) == asked + 1
+        assert len(of_persons(await llm.requests())) == asked + 1
     row = f"SELECT billed_tokens = ceil((input_tokens * 100 + output_tokens * 400) / 1000.0) {LAST_TURN}"
     assert await forma.scalar(row, id=person.id)
     assert "❌" in (await world.command("/models", "❌")).text
