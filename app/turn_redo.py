@@ -121,7 +121,7 @@ async def _rework(
             now,
             old.reply_to_message_id,
             rework=asked,
-            thinking=anew and old.thinking,
+            think=anew and old.thinking,
         )
         try:
             opened = await open_turn(app, tx, opening, now=now)
@@ -146,7 +146,8 @@ async def note_edit(app: App, tx: AsyncConnection, *, chat_id: int, message_id: 
     turn_id = await tx.scalar(
         sa.text(
             """
-            UPDATE messages SET text = :text, tokens = NULL WHERE chat_id = :chat AND message_id = :message AND role = 'user'
+            UPDATE messages SET text = :text, tokens = NULL
+            WHERE chat_id = :chat AND message_id = :message AND role = 'user'
               AND text IS DISTINCT FROM :text RETURNING turn_id
             """
         ),
@@ -208,7 +209,7 @@ async def _open(
                 admit_key=key,
                 ready_at=now,
                 now=now,
-                thinking=thinking or None,
+                think=thinking or None,
             )
     except InsufficientTokens as error:
         if error.reserved:  # another answer of this person holds the rest; its end opens this turn

@@ -88,7 +88,7 @@ def call_for(stream: "Stream", render: Render) -> Method[Any]:
     meta, state = stream.meta, stream.state
     stream.asked = state
     if state == TYPING:
-        return SendChatAction(chat_id=meta.chat_id, action="typing")
+        return SendChatAction(chat_id=meta.chat_id, action="typing", message_thread_id=meta.thread_id)
     has_text = state[0] == "text"
     text, entities = render(stream.transcript.text) if has_text else (stream.queue_line, [])
     if stream.plain:
@@ -117,6 +117,7 @@ def call_for(stream: "Stream", render: Render) -> Method[Any]:
     reply_to = meta.reply_to_message_id
     return SendMessage(
         chat_id=meta.chat_id,
+        message_thread_id=meta.thread_id,
         text=text,
         entities=entities or None,
         parse_mode=None,

@@ -16,7 +16,7 @@ from bench.gpu.place import Place
 from bench.stack import Stack
 from bench.telegram import Telegram
 from cli.compose import open_app
-from inference import dialogs, prompt, turns
+from inference import dialogs, history, prompt, turns
 
 PERSONS = 100
 QUESTION_WORDS = 200
@@ -127,8 +127,8 @@ async def _bodies(app: App, model: str) -> list[list[bytes]]:
         rows = await connection.execute(sa.select(turns.turns).order_by(turns.turns.c.person_id, turns.turns.c.id))
         bodies: dict[int, list[bytes]] = {}
         for row in rows.all():
-            history = await dialogs.history(connection, dialog_id=row.dialog_id, turn_id=row.id, until=row.id)
-            asked = [piece.message for piece in history if piece.message.text]
+            read = await history.of(connection, dialog_id=row.dialog_id, turn_id=row.id, until=row.id)
+            asked = [message for message in read if message.text]
             if asked[-1].role == dialogs.ASSISTANT:
                 asked.pop()
             messages = [{"role": "system", "content": prompt.persona("en", "short")}]

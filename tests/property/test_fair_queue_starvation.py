@@ -122,7 +122,7 @@ def siege(redis: Redis, seed: int, starve_s: float) -> Siege:
     return Siege(FairQueue(redis, "siege", config), random.Random(seed), newcomers_a_tick=0.55)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.fair) for seed in range(4, 24))])
 async def test_nobody_starves_in_a_siege(redis: Redis, seed: int) -> None:
     await redis.flushdb()
     world = siege(redis, seed, STARVE_S)

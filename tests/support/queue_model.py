@@ -294,6 +294,19 @@ class Model:
         self.entries[t.turn_id] = Entry(t, self.seq, now, t.tries, fence=tomb[2] if tomb else 0)
         self._settle(t.person_id, now)
 
+    def move(self, turn_id: int, weight: int, hard: int, now: int) -> bool:
+        e = self.entries.get(turn_id)
+        if not e or e.running:
+            return False
+        if weight == 0:
+            self._bury(e, now, done=False)
+            return True
+        p = self.persons[e.ticket.person_id]
+        p.weight, p.hard = weight, hard
+        e.ticket = replace(e.ticket, weight=weight, in_flight_max=hard)
+        self._settle(p.id)
+        return True
+
     def claim(self, now: int) -> tuple[Held | None, list[int]]:
         due = [e for e in self.waiting() if 0 < e.ticket.deadline_us <= now]
         due = sorted(due, key=lambda e: (e.ticket.deadline_us, str(e.ticket.turn_id)))[:BATCH_MAX]
