@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 
-from bench.chat import Telegram
 from bench.gpu import clients
 from bench.gpu.place import Place
 from bench.gpu.throughput import PLANS
+from bench.telegram import Telegram
 from inference import prompt
 
 PERSONS = 12
