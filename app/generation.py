@@ -164,7 +164,7 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tupl
     output_max = turn.output_max if model.id == turn.model else min(turn.output_max, model.answer_tokens_max)
     input_max = min(turn.input_max, model.context_length - output_max)
     wanted = preferences.of(started.person.settings)
-    system = prompt.persona(started.person.language, wanted.length)
+    system = prompt.persona(started.person.language, wanted.length, group=turn.in_group)
     head = prompt.head(system, started.summary, started.person.language)
 
     async def count(messages: list[ChatMessage]) -> int:

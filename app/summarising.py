@@ -17,7 +17,7 @@ from app.context import App
 from app.house_calls import Said
 from app.persons import Person
 from billing import entitlements
-from inference import counting, dialogs, history, house_work, prompt, rework, summaries, turns
+from inference import counting, dialogs, history, house_work, prompt, summaries, turns
 from inference.dialogs import Message
 from inference.errors import BrokenAnswer
 from inference.house_work import Work
@@ -102,10 +102,10 @@ async def _look(app: App, connection: AsyncConnection, dialog_id: int) -> Scene 
     model = app.chat_model(last.model) if last.model in app.models.entries else app.chat_model()
     entitlement = await entitlements.current(connection, person_id=person.id, now=app.clock.now())
     known = await summaries.of(connection, dialog_id)
-    pieces = await history.read(
+    messages = await history.of(
         connection, dialog_id=dialog_id, turn_id=last.id, until=last.id, after=known.covers_turn_id, model=model.id
     )
-    return Scene(person, model, min(entitlement.context_tokens, model.input_tokens_max), known, rework.fold(pieces))
+    return Scene(person, model, min(entitlement.context_tokens, model.input_tokens_max), known, messages)
 
 
 async def _counted(app: App, vllm: VllmClient, server: Replica, scene: Scene) -> Scene:

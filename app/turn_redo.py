@@ -121,7 +121,7 @@ async def _rework(
             now,
             old.reply_to_message_id,
             rework=asked,
-            thinking=anew and old.thinking,
+            think=anew and old.thinking,
         )
         try:
             opened = await open_turn(app, tx, opening, now=now)
@@ -209,7 +209,7 @@ async def _open(
                 admit_key=key,
                 ready_at=now,
                 now=now,
-                thinking=thinking or None,
+                think=thinking or None,
             )
     except InsufficientTokens as error:
         if error.reserved:  # another answer of this person holds the rest; its end opens this turn

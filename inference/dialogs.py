@@ -11,6 +11,8 @@ from kit.db import metadata
 USER, ASSISTANT = "user", "assistant"
 # Whether the model reasons before it answers: never, about the next question, about all of the dialog.
 THINK_OFF, THINK_NEXT, THINK_ON = "off", "next", "on"
+# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
+HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20
 MESSAGE_CHARS_MAX = 64_000
 # The space of the advisory locks that order a chat's changes of its active dialog.
@@ -93,12 +95,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """User messages that no turn has taken yet, oldest first; in a group, those of whoever has waited longest."""
+    """User messages that no turn has taken yet, oldest first."""
 
     ids: tuple[int, ...]
     chars: int
     last_message_id: int | None
-    author_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,37 +164,6 @@ async def lock_chat(tx: AsyncConnection, chat_id: int) -> None:
         sa.text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
         {"space": _LOCKS, "chat": chat_id},
     )
-
-
-async def begin_turn(tx: AsyncConnection, dialog_id: int) -> tuple[int, bool]:
-    """Return a locked dialog's topic and whether its next turn is thought about; a wish for one turn is used up."""
-    row = (await tx.execute(sa.text("SELECT thread_id, thinking FROM dialogs WHERE id = :id"), {"id": dialog_id})).one()
-    if row.thinking == THINK_NEXT:
-        await tx.execute(sa.text("UPDATE dialogs SET thinking = 'off' WHERE id = :id"), {"id": dialog_id})
-    return row.thread_id, row.thinking != THINK_OFF
-
-
-async def think_once(tx: AsyncConnection, dialog_id: int) -> None:
-    """Have a locked dialog's next turn thought about."""
-    await tx.execute(
-        sa.text("UPDATE dialogs SET thinking = 'next' WHERE id = :id AND thinking = 'off'"), {"id": dialog_id}
-    )
-
-
-async def set_thinking(tx: AsyncConnection, dialog_id: int, thinking: str) -> None:
-    """Have a dialog's turns thought about: not, the next one (THINK_NEXT), or all from now on."""
-    await tx.execute(
-        sa.text("UPDATE dialogs SET thinking = :thinking WHERE id = :id"), {"id": dialog_id, "thinking": thinking}
-    )
-
-
-async def thinking_of(connection: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> str:
-    """Return whether the turns of a chat's (a topic's) active dialog are thought about."""
-    found: str | None = await connection.scalar(
-        sa.text("SELECT thinking FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
-        {"chat": chat_id, "thread": thread_id},
-    )
-    return found or THINK_OFF
 
 
 async def close_active(tx: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> bool:
@@ -297,25 +267,45 @@ async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) 
     )
 
 
-async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
-    """Return the user messages of a dialog that no turn has taken."""
+async def waiting(tx: AsyncConnection, dialog_id: int, *, author_id: int | None = None) -> Waiting:
+    """Return the user messages of a dialog that no turn has taken; with `author_id`, in a group only theirs."""
     rows = (
         await tx.execute(
             sa.text(
                 """
-                SELECT id, message_id, octet_length(text) AS chars, author_id FROM messages
-                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' ORDER BY id
+                SELECT id, message_id, octet_length(text) AS chars FROM messages
+                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user'
+                  AND (author_id = :author OR author_id IS NULL OR CAST(:author AS bigint) IS NULL)
+                ORDER BY id
                 """
             ),
-            {"dialog": dialog_id},
+            {"dialog": dialog_id, "author": author_id},
         )
     ).all()
-    if not rows:
-        return Waiting((), 0, None)
-    # A turn has one payer.
-    author_id = rows[0].author_id
-    rows = [row for row in rows if row.author_id == author_id]
-    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id, author_id)
+    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id if rows else None)
+
+
+async def waiting_authors(connection: AsyncConnection, dialog_id: int) -> list[int]:
+    """Return whose messages wait in a group's dialog, whoever has waited longest first."""
+    rows = await connection.execute(
+        sa.text(
+            """
+            SELECT author_id FROM messages
+            WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' AND author_id IS NOT NULL
+            GROUP BY author_id ORDER BY min(id)
+            """
+        ),
+        {"dialog": dialog_id},
+    )
+    return [row.author_id for row in rows]
+
+
+async def drop_waiting(tx: AsyncConnection, message_ids: tuple[int, ...]) -> None:
+    """Drop messages that will not be answered."""
+    await tx.execute(
+        sa.text("DELETE FROM messages WHERE id = ANY (CAST(:ids AS bigint[])) AND turn_id IS NULL"),
+        {"ids": list(message_ids)},
+    )
 
 
 async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:

@@ -1,27 +1,34 @@
-"""History: what of a dialog a prompt may hold, oldest first, and how large that is at most."""
+"""History: a dialog as a prompt reads it. Each answer stands once, as it was reworked last (inference.rework), and in
+a group each message under its speaker's name (inference.speakers).
+"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inference.dialogs import Message
-
-# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
-HISTORY_MESSAGES_MAX = 400
+from inference import rework, speakers
+from inference.dialogs import ASSISTANT, HISTORY_MESSAGES_MAX, Message
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stored message, and the instruction by which it reworked the answer before it at the same place."""
+    """A stored message. `place` is the turn that has its question, `instruction` what its turn did to the answer."""
 
-    message: Message
+    role: str
+    text: str
+    id: int
+    place: int
+    tokens: int | None
     instruction: str | None
+    author_id: int | None
+    author: str | None
 
 
-async def read(
+async def of(
     connection: AsyncConnection, *, dialog_id: int, turn_id: int, until: int, after: int = 0, model: str = ""
-) -> list[Piece]:
+) -> list[Message]:
     """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
 
     `until` is the last turn that it reads: itself, or the one whose answer it reworks. Messages of failed turns and of
@@ -33,7 +40,7 @@ async def read(
         sa.text(
             """
             SELECT m.role, m.text, m.id, coalesce(t.about_turn_id, t.id) AS place,
-                CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens, t.instruction
+                CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens, t.instruction, m.author_id, m.author
             FROM messages m JOIN turns t ON t.id = m.turn_id
             WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
               AND coalesce(t.about_turn_id, t.id) > :after AND coalesce(t.about_turn_id, t.id) <= :until
@@ -49,7 +56,25 @@ async def read(
             "most": HISTORY_MESSAGES_MAX,
         },
     )
-    return [Piece(Message(*row[:-1]), row.instruction) for row in reversed(rows.all())]
+    return fold([Piece(*row) for row in reversed(rows.all())])
+
+
+def fold(pieces: Sequence[Piece]) -> list[Message]:
+    """Return stored messages, oldest first, as a prompt reads them; the `turn_id` of each is its place."""
+    names = speakers.told_apart((piece.author_id, piece.author) for piece in pieces)
+    messages: list[Message] = []
+    for piece in pieces:
+        text = piece.text if piece.author_id is None else speakers.said(names[piece.author_id], piece.text)
+        message = Message(piece.role, text, piece.id, piece.place, piece.tokens)
+        last = messages[-1] if messages else None
+        if piece.instruction is None or last is None or (last.turn_id, last.role) != (piece.place, ASSISTANT):
+            messages.append(message)
+        elif piece.instruction == rework.CONTINUE:
+            # No row holds the joined text, so no count of it can be kept.
+            messages[-1] = Message(ASSISTANT, rework.joined(last.text, text), turn_id=piece.place)
+        else:
+            messages[-1] = message
+    return messages
 
 
 async def size(connection: AsyncConnection, dialog_id: int) -> tuple[int, int]:
