@@ -1,10 +1,11 @@
 """What every use case is handed: one frozen App, made by the composition root (cli.compose)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
+from app.service_orders import ServiceOrders
 from inference.models import Model, Models
 from inference.queue.fair import FairQueue
 from inference.replicas.choice import Replicas
@@ -33,6 +34,8 @@ class App:
     """The fair queue of each chat model, by model id."""
     replicas: Replicas
     """Hands out the servers of the models, for turns and for whatever else asks a model."""
+    service: ServiceOrders = field(default_factory=ServiceOrders)
+    """Slow lanes and maintenance windows that are on; followed by app.service_lanes."""
     yookassa: "YooKassa | None" = None
     """The shop that takes roubles; None while nothing is sold for them."""
 

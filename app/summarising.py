@@ -110,13 +110,17 @@ async def _look(app: App, connection: AsyncConnection, dialog_id: int) -> Scene 
 
 async def _counted(app: App, vllm: VllmClient, server: Replica, scene: Scene) -> Scene:
     """Return the scene with every message counted, as far as the server can; what is counted is kept."""
-    counts = await counting.missing(vllm, server, scene.model, scene.messages)
-    if not counts:
-        return scene
-    async with app.db.transaction() as tx:
-        await counting.remember(tx, counts, model=scene.model.id)
-    counted = [replace(one, tokens=counts.get(one.id, one.tokens)) for one in scene.messages]
-    return replace(scene, messages=counted)
+    messages = await counting.counted(vllm, server, scene.model, scene.messages)
+    # An answer with its continuation is one message here and two in the table: it has no number.
+    fresh = {
+        new.id: new.tokens
+        for new, old in zip(messages, scene.messages, strict=True)
+        if new.id and old.tokens is None and new.tokens is not None
+    }
+    if fresh:
+        async with app.db.transaction() as tx:
+            await counting.remember(tx, fresh, model=scene.model.id)
+    return replace(scene, messages=messages)
 
 
 def _fold(scene: Scene) -> list[Message]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import plan_limits
+from app import plan_limits, service_lanes
 from app.context import App
 from app.persons import Person
 from app.plan_limits import Place
@@ -212,8 +212,9 @@ async def _keep(tx: AsyncConnection, incoming: Incoming, now: datetime) -> Accep
 
 
 async def widen(app: App, tx: AsyncConnection, turn: Turn, text: str, *, ready_at: datetime | None = None) -> None:
-    """Make room for `text` in a turn that nobody has started, as far as its model reads."""
-    room = app.chat_model(turn.model).input_tokens_max - turn.input_max
+    """Make room for `text` in a turn that nobody has started, as far as its model and the person's plan read."""
+    entitlement = await entitlements.current(tx, person_id=turn.person_id, now=app.clock.now())
+    room = min(app.chat_model(turn.model).input_tokens_max, entitlement.context_tokens) - turn.input_max
     wanted = prompt.bound(len(text.encode()), 1)
     await turns.widen(tx, turn.id, input_tokens=max(0, min(wanted, room)), ready_at=ready_at)
 
@@ -325,30 +326,35 @@ def _affordable_output(turn: Turn, tokens: int) -> int:
 async def queue(app: App, turn: Turn) -> None:
     """Put an open turn into the fair queue and wake a worker; at its `ready_at` if that is ahead.
 
-    Idempotent. A Redis that is away is logged only: the sweeper does this again for every turn the queue lacks.
+    Idempotent. A maintenance window keeps the turn back, and its person is told. A Redis that is away is logged only:
+    the sweeper does this again for every turn the queue lacks.
     """
     try:
         wait_s = (turn.ready_at - app.clock.now()).total_seconds()
         if wait_s > 0:
             await app.jobs.enqueue("queue_turn", turn.id, at=datetime.now(UTC) + timedelta(seconds=wait_s))
             return
+        if window := service_lanes.kept_by(app, turn):
+            await service_lanes.tell(app, [turn], window)
+            return
         fair = app.queues[turn.model]
-        await fair.submit(ticket(turn), key=turn.admit_key)
+        await fair.submit(ticket(app, turn), key=turn.admit_key)
         await signals.send(app.redis, signals.TURNS)
     except Unavailable as error:
         log.warning("turn_not_queued", turn=turn.id, what=error.what)
 
 
-def ticket(turn: Turn) -> Ticket:
+def ticket(app: App, turn: Turn) -> Ticket:
     """Return the ticket that stands for an open turn."""
+    weight, in_flight_max = service_lanes.lane(app, turn)
     return Ticket(
         turn_id=turn.id,
         person_id=turn.person_id,
-        weight=turn.weight,
+        weight=weight,
         base_cap=1,
         input_tokens=turn.input_max,
         cached_tokens_est=0,
         output_max=turn.output_max,
-        in_flight_max=turn.in_flight_max,
+        in_flight_max=in_flight_max,
         deadline_us=microseconds(datetime.now(UTC) + QUEUE_DEADLINE),
     )

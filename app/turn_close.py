@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 # One warning when a fifth is left; beyond LOW_LOOK_TOKENS nobody is near it and the lots need not be read.
 LOW_FRACTION = 5
 LOW_LOOK_TOKENS = 2_000_000
+# How vLLM says that an answer came to its bound.
+CUT = "length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ async def answered(
             "courtesy": settlement.courtesy,
             "available": settlement.available_after,
             **await _wallet_notes(tx, turn.person_id, settlement, now),
+            **(await plan_limits.more_answer(app, tx, turn) if outcome.finish_reason == CUT else {}),
         },
         now=now,
     )

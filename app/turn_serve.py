@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from app import persons, turn_close, turn_preview
+from app import persons, plan_limits, turn_close, turn_preview
 from app.context import App
 from app.generation import FINISH_STOPPED, Generated, Started, generate
 from app.turn_close import Closed
@@ -139,8 +139,8 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
     try:
         generated = await generate(app, started, stream, flusher, vllm)
     except (PromptTooLong, ServerPromptTooLong) as error:
-        chars = _chars_that_fit(started, error)
-        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args={"chars": chars})
+        args = {"chars": _chars_that_fit(started, error), **await plan_limits.more_context(app, turn)}
+        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args=args)
         return Usage(0, 0, 0)
     except ModelError as error:
         if error.started and turn.attempts < ATTEMPTS_MAX:

@@ -35,6 +35,7 @@ WARM_UP_S = 15.0
 IDLE_ROUNDS = 200
 IDLE_PERSONS = 12
 IDLE_PAUSE_S = 0.2
+STARTS = 10  # persons who press /start at once
 READ_STREAMS = 300
 ANSWER_TIMEOUT_S = 180.0
 
@@ -117,7 +118,8 @@ class Telegram:
                 self.refused += event.get("error_code") == 429
                 continue
             final = kind == "message" and event["message"]["from"]["is_bot"]
-            if final or (kind == "draft" and event["draft"]["text"]):
+            # A draft that says the place in the queue is not to be kept on a stop; one with text of the answer is.
+            if final or (kind == "draft" and event["draft"]["text"] and event["draft"]["keep_on_stop"]):
                 waiter = self.firsts.get(chat)
                 if waiter and not waiter.done():
                     waiter.set_result(time.perf_counter())
@@ -137,6 +139,13 @@ class Telegram:
         """Return what will be the moment (perf_counter) of the person's next text of an answer, draft or final."""
         self.firsts[person] = asyncio.get_running_loop().create_future()
         return self.firsts[person]
+
+    async def people(self, count: int, language: str = "ru") -> list[int]:
+        """Return new persons who have started the bot."""
+        found: list[int] = []
+        while len(found) < count:
+            found += await asyncio.gather(*(self.person(language) for _ in range(min(STARTS, count - len(found)))))
+        return found
 
     async def person(self, language: str = "ru") -> int:
         body = {"first_name": "Нагрузка", "language_code": language}

@@ -89,7 +89,7 @@ def _below(
     if payload["status"] == STOPPED:
         return words.say("stopped", tokens=payload["billed"]), None
     if payload["finish_reason"] == FINISH_LENGTH and not payload["courtesy"]:
-        return words.say("answer-cut"), None
+        return words.say("answer-cut", **notices.revived(words, {"plan": payload.get("plan")})), None
     note = wallet_note(words, payload)
     return note, notices.ways_on(words, catalog, trial=trial) if note else None
 
@@ -97,7 +97,7 @@ def _below(
 def _below_in_group(words: Words, payload: dict[str, Any]) -> str:
     if payload["status"] == STOPPED:
         return words.say("group-stopped")
-    return words.say("answer-cut") if payload["finish_reason"] == FINISH_LENGTH else ""
+    return words.say("answer-cut", plan="none") if payload["finish_reason"] == FINISH_LENGTH else ""
 
 
 def wallet_note(words: Words, payload: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from aiogram.methods import EditMessageText, SendChatAction, SendMessage, SendMe
 from aiogram.methods import TelegramMethod as Method
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity, ReplyParameters
 
+from bot.budget import Lane
 from inference.streams import Mode, PreviewMeta, Transcript
 
 Render = Callable[[str], tuple[str, list[MessageEntity]]]
@@ -50,6 +51,8 @@ class Stream:
     shown: tuple[Any, ...] = ()
     shown_at: float = 0.0
     pending: bool = False  # a preview waits in the sender or is under way
+    offers: int = 0  # previews given to the sender so far
+    lane: Lane = Lane.PREVIEW  # of the last of them
     placing: bool = False  # the place in the queue is being asked for
     text_planned: bool = False  # the timer is for text that is not shown yet
     not_before: float = 0.0  # a pause after a failure
@@ -73,6 +76,11 @@ class Stream:
         if self.mode == "edit" and (not self.queue_line or (self.meta.is_group and not self.meta.thinking)):
             return TYPING
         return ("queue", self.queue_line)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the answer has text and none of it was shown yet."""
+        return self.state[0] == "text" and self.shown[:1] != ("text",)
 
 
 def call_for(stream: "Stream", render: Render) -> Method[Any]:

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kit.db import metadata
 
 USER, ASSISTANT = "user", "assistant"
+# Whether the model reasons before it answers: never, about the next question, about all of the dialog.
+THINK_OFF, THINK_NEXT, THINK_ON = "off", "next", "on"
 # A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
 HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20

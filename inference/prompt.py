@@ -157,7 +157,10 @@ async def build(
     if tokens <= tokens_max:
         return Prompt(whole, tokens_max, tokens)
     ends = turn_ends(older)
-    weights = list(accumulate(tokens_of(message) for message in older))
+    sizes = [tokens_of(message) for message in older]
+    # Estimates are too large, so the exact count of the whole tells what a part of it is.
+    scale = tokens / (sum(sizes) + estimate_of([*begin, *newest]))
+    weights = [scale * size for size in accumulate(sizes)]
     out, excess = 0, tokens - tokens_max
     while out < len(older):
         step = max(1, tokens_max // STEPS)

@@ -1,7 +1,8 @@
 """Turns: one request of a person and its one answer. A dialog has at most one open turn (partial unique index)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -201,9 +202,22 @@ _START = sa.text(
     WHERE id = :id AND status = 'open' AND (fence IS NULL OR fence < :fence) RETURNING {_COLUMNS}
     """  # noqa: S608
 )
+# By the index of open turns, in its order: a page begins behind the last turn of the one before.
+_PAGE = "AND (ready_at, id) > (:after_at, :after_id) ORDER BY ready_at, id LIMIT :limit"
 _OVERDUE = sa.text(
-    f"SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND ready_at <= :before ORDER BY ready_at LIMIT :limit"  # noqa: S608
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND ready_at <= :before
+      AND person_id <> ALL (CAST(:but_persons AS bigint[])) AND model <> ALL (CAST(:but_models AS text[])) {_PAGE}
+    """  # noqa: S608
 )
+_UNSTARTED = sa.text(
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND started_at IS NULL
+      AND (CAST(:person AS bigint) IS NULL OR person_id = :person) AND (CAST(:model AS text) IS NULL OR model = :model)
+      {_PAGE}
+    """  # noqa: S608
+)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 async def open_turn(tx: AsyncConnection, draft: Draft, *, now: datetime) -> Turn:
@@ -332,7 +346,35 @@ async def close(tx: AsyncConnection, turn_id: int, outcome: Outcome, *, fence: i
     return done.rowcount == 1
 
 
-async def overdue(connection: AsyncConnection, *, before: datetime, limit: int) -> list[Turn]:
-    """Return open turns that have been ready since `before`: the sweeper looks whether the queue knows them."""
-    rows = await connection.execute(_OVERDUE, {"before": before, "limit": limit})
+async def overdue(
+    connection: AsyncConnection,
+    *,
+    before: datetime,
+    limit: int,
+    after: Turn | None = None,
+    but_persons: Collection[int] = (),
+    but_models: Collection[str] = (),
+) -> list[Turn]:
+    """Return open turns that have been ready since `before`: the sweeper looks whether the queue knows them.
+
+    Those behind `after`, the earliest first; without the turns of some persons or models.
+    """
+    values = {"before": before, "but_persons": list(but_persons), "but_models": list(but_models)}
+    rows = await connection.execute(_OVERDUE, {**values, **_page(after, limit)})
     return [Turn(*row) for row in rows]
+
+
+async def unstarted(
+    connection: AsyncConnection, *, person_id: int | None, model: str | None, limit: int, after: Turn | None = None
+) -> list[Turn]:
+    """Return open turns that nobody has started, those behind `after`; of a person or a model where given."""
+    values = {"person": person_id, "model": model, **_page(after, limit)}
+    return [Turn(*row) for row in await connection.execute(_UNSTARTED, values)]
+
+
+def _page(after: Turn | None, limit: int) -> dict[str, object]:
+    return {
+        "after_at": after.ready_at if after else _EPOCH,
+        "after_id": after.id if after else 0,
+        "limit": limit,
+    }

@@ -21,7 +21,7 @@ from inference import dialogs, history, prompt, turns
 PERSONS = 100
 QUESTION_WORDS = 200
 ANSWER_TOKENS = 300
-WARM_UP_S = 15.0
+WARM_UP_S = 25.0  # the fair queue has seen by then what prompts take
 IDLE_WITHIN_S = 60.0
 
 PLANS = f"""
@@ -63,7 +63,7 @@ async def _through_forma(
     async with place.forma(PLANS) as stack:
         telegram = Telegram(stack.telegram_url, session)
         async with telegram.followed(), open_app(place.settings(stack)) as app:
-            people = [await telegram.person("en") for _ in range(PERSONS)]
+            people = await telegram.people(PERSONS, "en")
 
             async def chat(person: int) -> None:
                 dice = random.Random(person)

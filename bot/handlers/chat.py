@@ -7,7 +7,7 @@ from aiogram.enums import ChatType, ContentType
 from aiogram.methods import SetMessageReaction
 from aiogram.types import Message, MessageGenerationStopped, ReactionTypeEmoji
 
-from app import turn_accept, turn_preview, turn_redo, turn_stop
+from app import service_lanes, turn_accept, turn_preview, turn_redo, turn_stop
 from app.turn_accept import Fate, Incoming
 from bot import keyboards
 from bot.context import Context
@@ -121,8 +121,9 @@ def _album(message: Message) -> str | None:
 
 
 def show(ctx: Context, turn: Turn) -> None:
-    """Begin the preview of a turn that was just opened."""
-    ctx.room.previews.opened(turn_preview.meta(ctx.app, turn, ctx.person))
+    """Begin the preview of a turn that was just opened, unless a maintenance window keeps it."""
+    if not service_lanes.kept_by(ctx.app, turn):
+        ctx.room.previews.opened(turn_preview.meta(ctx.app, turn, ctx.person))
 
 
 async def cannot_use(message: Message, ctx: Context) -> None:

@@ -56,8 +56,11 @@ queue-position-only = { $position ->
 
 # The model wrote nothing
 answer-empty = The answer came out empty. Ask it another way and I will do my best.
-# The answer reached its own limit
-answer-cut = The answer reached its length limit.
+# The answer reached its own limit; $plan - the plan with which answers are longer, or none
+answer-cut = The answer reached its length limit.{ $plan ->
+    [none] { "" }
+   *[other] { " " }With { $plan } answers are longer: /plans
+}
 button-continue = Continue
 button-redo = Start over
 button-shorter = Shorter
@@ -96,6 +99,8 @@ stopped = { $tokens ->
    *[other] ⏹ Stopped, { $tokens } charged
 }
 stopped-in-queue = ⏹ Taken out of the line, nothing charged
+# Maintenance: the question is kept. $left_s - in how many seconds it was promised to end
+service-maintenance = There is maintenance right now, for about { DURATION($left_s) }. I have your question and will answer it by myself as soon as we are done.
 nothing-to-stop = There is nothing to stop right now.
 toast-retrying = Trying again
 
@@ -131,11 +136,14 @@ cannot-use = { $kind ->
 # There is a caption but the attachment cannot be read: the caption is answered
 cannot-use-caption = I can't read the attachment, so I am answering the caption.
 message-empty = The message is empty. Write your question in words.
-# $chars - how many characters fit into one question
+# $chars - how many characters fit into one question; $plan - the plan with which more fits, or none
 message-too-long = Too long for one question, no tokens were charged. About { $chars ->
     [one] { $chars } character fits
    *[other] { $chars } characters fit
-}: send what matters most, or ask in parts.
+}: send what matters most, or ask in parts.{ $plan ->
+    [none] { "" }
+   *[other] { " " }With { $plan } more fits.
+}
 unknown-command = There is no such command. What there is: /help
 
 ## Where and who
