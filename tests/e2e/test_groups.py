@@ -152,8 +152,12 @@ async def test_people_who_ask_at_once_are_answered_one_after_the_other_each_on_t
     await quiet(forma, group)
     payers = "SELECT string_agg(person_id::text, ' ' ORDER BY id) FROM turns WHERE chat_id = :id"
     assert await forma.scalar(payers, id=group.id) == f"{ada.id} {bob.id}"
-    assert next(seen for seen in group.messages() if seen.id == waiting).reactions == ["👀"]
     assert "второй" in said(forma, group)[-1].text
+
+    def seen() -> bool:
+        return next(one for one in group.messages() if one.id == waiting).reactions == ["👀"]
+
+    await forma.tg.until(seen, timeout_s=20, what="a sign that it was seen")
     assert await forma.violations() == []
 
 
