@@ -272,8 +272,9 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
     await allowance.ensure(tx, person_id=person.id, now=now)
     thread_id, wished = await thinking.begin_turn(tx, opening.dialog_id)
     think = model.reasons and (wished if opening.think is None else opening.think)
-    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if think else 0)
-    output_max = min(output_max, model.context_length // 2)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens)
+    if think:  # half of the context is the prompt's, whatever is thought
+        output_max = max(output_max, min(output_max + THINKING_TOKENS_MAX, model.context_length // 2))
     input_max = await _input_max(tx, model, opening, output_max)
     turn = await turns.open_turn(
         tx,
