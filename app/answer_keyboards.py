@@ -30,3 +30,8 @@ async def move(tx: AsyncConnection, *, chat_id: int, thread_id: int, message_id:
         {"chat": chat_id, "thread": thread_id, "message": message_id},
     )
     return None if before == message_id else before
+
+
+async def forget(tx: AsyncConnection, *, chat_id: int) -> None:
+    """Forget where a chat's answer buttons stand."""
+    await tx.execute(sa.text("DELETE FROM answer_keyboards WHERE chat_id = :chat"), {"chat": chat_id})

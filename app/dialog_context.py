@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
 from billing import entitlements
-from inference import dialogs, prompt, rework, summaries, turns
+from inference import dialogs, history, prompt, summaries, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,9 @@ async def of_chat(app: App, connection: AsyncConnection, *, chat_id: int, person
     last = await turns.last_closed(connection, dialog_id)
     if last is None:
         return DialogContext(dialog_id, name, budget, covered=summary.turns, summary=summary.text)
-    pieces = await dialogs.history(
+    whole = await history.of(
         connection, dialog_id=dialog_id, turn_id=last.id, until=last.id, after=summary.covers_turn_id, model=model.id
     )
-    history = rework.fold(pieces)
     used = (
         await connection.execute(
             sa.text("SELECT input_tokens + output_tokens AS tokens, closed_at FROM turns WHERE id = :id"),
@@ -57,6 +56,6 @@ async def of_chat(app: App, connection: AsyncConnection, *, chat_id: int, person
     if summary.made_at and summary.made_at >= used.closed_at:
         tokens = summary.prompt_tokens
     if not tokens:
-        tokens = sum(prompt.tokens_of(message) for message in history) + prompt.estimate(summary.text)
-    whole = len(prompt.turn_ends(history))
-    return DialogContext(dialog_id, name, budget, tokens, whole, summary.turns, summary.text)
+        tokens = sum(prompt.tokens_of(message) for message in whole) + prompt.estimate(summary.text)
+    turns_whole = len(prompt.turn_ends(whole))
+    return DialogContext(dialog_id, name, budget, tokens, turns_whole, summary.turns, summary.text)

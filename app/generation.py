@@ -108,7 +108,9 @@ async def _ask(
                 raise
             log.warning("model_retry", model=started.model.id, reason=error.detail)
             stream.restart()
-            if not await _pause(stream, pause_s):
+            # Where there is one server only, it is given the time that it asks for.
+            alone = len(started.model.replicas) == 1
+            if not await _pause(stream, max(pause_s, error.wait_s) if alone else pause_s):
                 return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
     raise AssertionError("the loop ends by return or raise")
 
@@ -164,7 +166,7 @@ async def _request(started: Started, replica: Replica, vllm: VllmClient) -> tupl
     output_max = turn.output_max if model.id == turn.model else min(turn.output_max, model.answer_tokens_max)
     input_max = min(turn.input_max, model.context_length - output_max)
     wanted = preferences.of(started.person.settings)
-    system = prompt.persona(started.person.language, wanted.length)
+    system = prompt.persona(started.person.language, wanted.length, group=turn.in_group)
     head = prompt.head(system, started.summary, started.person.language)
 
     async def count(messages: list[ChatMessage]) -> int:

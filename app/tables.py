@@ -1,6 +1,6 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
-from app import admin_requests, answer_keyboards, incidents, persons
+from app import admin_requests, answer_keyboards, incidents, persons, service_orders
 from billing import (
     card_tables,
     cases,
@@ -34,6 +34,7 @@ __all__ = [
     "replica_orders",
     "rouble_receipts",
     "rouble_tables",
+    "service_orders",
     "stamp",
     "star_reconciliation",
     "star_transactions",

@@ -13,13 +13,13 @@ from enum import StrEnum
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import plan_limits
+from app import plan_limits, service_lanes
 from app.context import App
 from app.persons import Person
 from app.plan_limits import Place
 from billing import allowance, entitlements, holds
 from billing.entitlements import Entitlement
-from inference import dialogs, prompt, rework, turns
+from inference import dialogs, history, prompt, rework, thinking, turns
 from inference.dialogs import Author
 from inference.models import Model
 from inference.queue.ticket import Ticket, microseconds
@@ -97,7 +97,9 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
     person_id = incoming.person.id
     place: Place | None = None
     if opens:
-        place = await plan_limits.admit(app, app.chat_model(), entitlement, person_id=person_id, key=key)
+        place = await plan_limits.admit(
+            app, app.chat_model_of(entitlement.plan_id), entitlement, person_id=person_id, key=key
+        )
     try:
         async with begin() as tx:
             admitted = plan_limits.turn_key(place, key)
@@ -138,7 +140,7 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
             return entitlement, True
         if _takes(turn, incoming):
             return entitlement, False
-        waiting = await dialogs.waiting(connection, turn.dialog_id)
+        waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
     if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
@@ -160,7 +162,7 @@ async def _write(
     turn = await turns.open_of_dialog(tx, dialog_id)
     joins = turn is not None and _takes(turn, incoming)
     if incoming.think:
-        await dialogs.think_once(tx, dialog_id)
+        await thinking.think_once(tx, dialog_id)
     message_id = await dialogs.add_user_message(
         tx,
         dialog_id=dialog_id,
@@ -212,8 +214,9 @@ async def _keep(tx: AsyncConnection, incoming: Incoming, now: datetime) -> Accep
 
 
 async def widen(app: App, tx: AsyncConnection, turn: Turn, text: str, *, ready_at: datetime | None = None) -> None:
-    """Make room for `text` in a turn that nobody has started, as far as its model reads."""
-    room = app.chat_model(turn.model).input_tokens_max - turn.input_max
+    """Make room for `text` in a turn that nobody has started, as far as its model and the person's plan read."""
+    entitlement = await entitlements.current(tx, person_id=turn.person_id, now=app.clock.now())
+    room = min(app.chat_model(turn.model).input_tokens_max, entitlement.context_tokens) - turn.input_max
     wanted = prompt.bound(len(text.encode()), 1)
     await turns.widen(tx, turn.id, input_tokens=max(0, min(wanted, room)), ready_at=ready_at)
 
@@ -229,17 +232,17 @@ async def open_for_waiting(
     admit_key: str,
     ready_at: datetime,
     now: datetime,
-    thinking: bool | None = None,
+    think: bool | None = None,
 ) -> Turn | None:
     """Open a turn over the messages of a locked dialog that wait, with its hold; None if none wait.
 
     Raises InsufficientTokens; the caller decides between telling the person and letting the messages wait.
     """
-    waiting = await dialogs.waiting(tx, dialog_id)
+    waiting = await dialogs.waiting(tx, dialog_id, author_id=person.id)
     if not waiting.ids:
         return None
     opening = Opening(
-        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, thinking=thinking
+        dialog_id, person, chat_id, entitlement, admit_key, ready_at, waiting.last_message_id, think=think
     )
     turn = await open_turn(app, tx, opening, now=now)
     await dialogs.take(tx, waiting.ids, turn.id)
@@ -258,19 +261,20 @@ class Opening:
     ready_at: datetime
     reply_to_message_id: int | None = None
     rework: Rework | None = None
-    thinking: bool | None = None
+    think: bool | None = None
     """Whether the model reasons; None leaves it to the dialog."""
 
 
 async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: datetime) -> Turn:
     """Open a turn with its hold. Raises InsufficientTokens."""
     person, entitlement, asked = opening.person, opening.entitlement, opening.rework
-    model = app.chat_model()
+    model = app.chat_model_of(entitlement.plan_id)
     await allowance.ensure(tx, person_id=person.id, now=now)
-    thread_id, wished = await dialogs.begin_turn(tx, opening.dialog_id)
-    thinking = model.reasons and (wished if opening.thinking is None else opening.thinking)
-    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if thinking else 0)
-    output_max = min(output_max, model.context_length // 2)
+    thread_id, wished = await thinking.begin_turn(tx, opening.dialog_id)
+    think = model.reasons and (wished if opening.think is None else opening.think)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens)
+    if think:  # half of the context is the prompt's, whatever is thought
+        output_max = max(output_max, min(output_max + THINKING_TOKENS_MAX, model.context_length // 2))
     input_max = await _input_max(tx, model, opening, output_max)
     turn = await turns.open_turn(
         tx,
@@ -290,7 +294,7 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
             in_flight_max=entitlement.in_flight,
             admit_key=opening.admit_key,
             thread_id=thread_id,
-            thinking=thinking,
+            thinking=think,
             instruction=asked.instruction if asked else None,
             about_turn_id=asked.about if asked else None,
             pressed_turn_id=asked.pressed if asked else None,
@@ -309,7 +313,7 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
 
 async def _input_max(tx: AsyncConnection, model: Model, opening: Opening, output_max: int) -> int:
     """Return the most prompt tokens this turn may take: what the dialog can need, within plan and model."""
-    size, count = await dialogs.size(tx, opening.dialog_id)
+    size, count = await history.size(tx, opening.dialog_id)
     if opening.rework:
         size, count = size + rework.INSTRUCTION_BYTES_MAX, count + 1
     room = model.context_length - max(output_max, model.answer_tokens_max)
@@ -325,30 +329,37 @@ def _affordable_output(turn: Turn, tokens: int) -> int:
 async def queue(app: App, turn: Turn) -> None:
     """Put an open turn into the fair queue and wake a worker; at its `ready_at` if that is ahead.
 
-    Idempotent. A Redis that is away is logged only: the sweeper does this again for every turn the queue lacks.
+    Idempotent. A maintenance window keeps the turn back, and its person is told. A Redis that is away is logged only:
+    the sweeper does this again for every turn the queue lacks.
     """
     try:
         wait_s = (turn.ready_at - app.clock.now()).total_seconds()
         if wait_s > 0:
             await app.jobs.enqueue("queue_turn", turn.id, at=datetime.now(UTC) + timedelta(seconds=wait_s))
             return
-        fair = app.queues[turn.model]
-        await fair.submit(ticket(turn), key=turn.admit_key)
+        if window := service_lanes.kept_by(app, turn):
+            await service_lanes.tell(app, [turn], window)
+            return
+        fair = app.queues.get(turn.model)
+        if fair is None:  # its entry has left models.toml: the sweeper ends the turn in words
+            return
+        await fair.submit(ticket(app, turn), key=turn.admit_key)
         await signals.send(app.redis, signals.TURNS)
     except Unavailable as error:
         log.warning("turn_not_queued", turn=turn.id, what=error.what)
 
 
-def ticket(turn: Turn) -> Ticket:
+def ticket(app: App, turn: Turn) -> Ticket:
     """Return the ticket that stands for an open turn."""
+    weight, in_flight_max = service_lanes.lane(app, turn)
     return Ticket(
         turn_id=turn.id,
         person_id=turn.person_id,
-        weight=turn.weight,
+        weight=weight,
         base_cap=1,
         input_tokens=turn.input_max,
         cached_tokens_est=0,
         output_max=turn.output_max,
-        in_flight_max=turn.in_flight_max,
+        in_flight_max=in_flight_max,
         deadline_us=microseconds(datetime.now(UTC) + QUEUE_DEADLINE),
     )

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import structlog
 
-from app import persons, preferences, turn_close
+from app import persons, plan_limits, turn_close, turn_preview
 from app.context import App
 from app.generation import FINISH_STOPPED, Generated, Started, generate
 from app.turn_close import Closed
-from inference import dialogs, house_work, prompt, rework, summaries, turns
+from inference import dialogs, history, house_work, prompt, rework, summaries, turns
 from inference.errors import ModelError
 from inference.errors import PromptTooLong as ServerPromptTooLong
 from inference.flusher import Flusher, Stream
@@ -23,7 +23,6 @@ from inference.prompt import PromptTooLong
 from inference.queue.fair import FairQueue
 from inference.queue.ticket import Claim
 from inference.queue.ticket import Usage as QueueUsage
-from inference.streams import PreviewMeta
 from inference.turns import Outcome, Turn
 from inference.vllm import Usage, VllmClient
 from kit.errors import Unavailable
@@ -62,7 +61,7 @@ async def serve(app: App, group: str, claim: Claim, *, flusher: Flusher, vllm: V
         return
     turn = started.turn
     structlog.contextvars.bind_contextvars(turn=turn.id)
-    meta = _meta(app, started)
+    meta = turn_preview.meta(app, turn, started.person)
     usage = Usage(0, 0, 0)
     try:
         with flusher.stream(claim, fair, meta) as stream, streams_open.track_inprogress():
@@ -105,17 +104,17 @@ async def _start(app: App, claim: Claim) -> Started | None:
             return None
         person = await persons.find(tx, person_id=turn.person_id)
         summary = await summaries.of(tx, turn.dialog_id)
-        pieces = await dialogs.history(
+        messages = await history.of(
             tx,
             dialog_id=turn.dialog_id,
             turn_id=turn.id,
             until=turn.place,
-            after=summary.covers_turn_id,
+            # What is reworked is read whole, summarised or not.
+            after=min(summary.covers_turn_id, turn.place - 1),
             model=turn.model,
         )
     assert person is not None  # a foreign key holds it
-    messages = rework.fold(pieces)
-    if turn.instruction:
+    if turn.instruction and messages:
         messages.append(rework.ask(rework.known(turn.instruction), person.language, messages))
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
     model = app.models.heir(turn.model)
@@ -135,28 +134,14 @@ async def _drop(app: App, turn: Turn) -> None:
     await turn_close.after(app, closed)
 
 
-def _meta(app: App, started: Started) -> PreviewMeta:
-    turn, person = started.turn, started.person
-    mode = preferences.of(person.settings, preview_default=app.settings.preview).preview
-    return PreviewMeta(
-        chat_id=turn.chat_id,
-        is_group=turn.chat_id != turn.person_id,
-        draft_id=turn.id,
-        mode=mode,
-        lang=person.language,
-        reply_to_message_id=None,
-        thinking=turn.thinking,
-    )
-
-
 async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, vllm: VllmClient) -> Usage:
     """Generate and close the turn; return the usage that the queue is told."""
     turn, model = started.turn, started.model
     try:
         generated = await generate(app, started, stream, flusher, vllm)
     except (PromptTooLong, ServerPromptTooLong) as error:
-        chars = _chars_that_fit(started, error)
-        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args={"chars": chars})
+        args = {"chars": _chars_that_fit(started, error), **await plan_limits.more_context(app, turn)}
+        await _fail(app, turn, stream, reason="prompt too long", notice="message-too-long", args=args)
         return Usage(0, 0, 0)
     except ModelError as error:
         if error.started and turn.attempts < ATTEMPTS_MAX:

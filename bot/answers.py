@@ -45,16 +45,18 @@ def messages(
     trial: bool = False,
     thoughts: str = "",
     can_think: bool = False,
+    in_group: bool = False,
 ) -> list[Message]:
     """Return the messages that deliver an answer, in order; notes and buttons come in one of their own at the end.
 
     `payload` is the outbox row's: status, finish_reason, billed, courtesy, available. `trial`: whether the person may
-    start the trial. `thoughts`: what the model reasoned; `can_think`: whether it may be asked to. Pure: a retry after a
-    crash makes the same list, and goes on behind the parts that were sent.
+    start the trial. `thoughts`: what the model reasoned; `can_think`: whether it may be asked to. `in_group`: nothing
+    is said of what the person has or spent (`wallet_note` is for them alone). Pure: a retry after a crash makes the
+    same list, and goes on behind the parts that were sent.
     """
     parts = render(text, style=style, allowed_links=allowed_hosts, empty=words.say("answer-empty"))
     found = [_message(chat_id, part) for part in thoughts_above(parts, thoughts, words, allowed_hosts)]
-    note, keyboard = _below(words, payload, catalog, trial)
+    note, keyboard = (_below_in_group(words, payload), None) if in_group else _below(words, payload, catalog, trial)
     buttons = _buttons(words, turn_id, payload, can_think=can_think and not thoughts)
     if note and keyboard is None:
         found.append(Message(SendMessage(chat_id=chat_id, text=note)).with_buttons(buttons))
@@ -86,17 +88,27 @@ def _below(
     has none of its own."""
     if payload["status"] == STOPPED:
         return words.say("stopped", tokens=payload["billed"]), None
+    if payload["finish_reason"] == FINISH_LENGTH and not payload["courtesy"]:
+        return words.say("answer-cut", **notices.revived(words, {"plan": payload.get("plan")})), None
+    note = wallet_note(words, payload)
+    return note, notices.ways_on(words, catalog, trial=trial) if note else None
+
+
+def _below_in_group(words: Words, payload: dict[str, Any]) -> str:
+    if payload["status"] == STOPPED:
+        return words.say("group-stopped")
+    return words.say("answer-cut", plan="none") if payload["finish_reason"] == FINISH_LENGTH else ""
+
+
+def wallet_note(words: Words, payload: dict[str, Any]) -> str:
+    """Return what a person is told of their tokens after an answer: that we finished it, or that little is left."""
     next_s = payload.get("next_s")
     if payload["courtesy"]:
-        text = words.say("courtesy-next", next_s=next_s) if next_s else words.say("courtesy")
-        return text, notices.ways_on(words, catalog, trial=trial)
-    if payload["finish_reason"] == FINISH_LENGTH:
-        return words.say("answer-cut"), None
+        return words.say("courtesy-next", next_s=next_s) if next_s else words.say("courtesy")
     if payload.get("low_percent"):
         left = {"percent": payload["low_percent"], "tokens": payload["available"]}
-        text = words.say("low-balance-next", **left, next_s=next_s) if next_s else words.say("low-balance", **left)
-        return text, notices.ways_on(words, catalog, trial=trial)
-    return "", None
+        return words.say("low-balance-next", **left, next_s=next_s) if next_s else words.say("low-balance", **left)
+    return ""
 
 
 def _buttons(words: Words, turn_id: int, payload: dict[str, Any], *, can_think: bool) -> InlineKeyboardMarkup:

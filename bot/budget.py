@@ -32,8 +32,9 @@ class Lane(IntEnum):
 
     FINAL = 0
     NOTICE = 1
-    PREVIEW = 2
-    BROADCAST = 3
+    FIRST_TEXT = 2  # the preview that ends a person's wait for an answer's beginning
+    PREVIEW = 3
+    BROADCAST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ class Limits:
     chat: Rate = field(default_factory=lambda: Rate(1.0, burst=3))
     group: Rate = field(default_factory=lambda: Rate.window(20, 60.0, burst=3))
     all: Rate = field(default_factory=lambda: Rate.window(30, 1.0, burst=6))
-    chat_left: tuple[int, int, int, int] = (0, 0, 1, 1)
-    group_left: tuple[int, int, int, int] = (0, 0, 2, 2)
-    all_left: tuple[int, int, int, int] = (0, 1, 3, 4)
+    chat_left: tuple[int, int, int, int, int] = (0, 0, 1, 1, 1)
+    group_left: tuple[int, int, int, int, int] = (0, 0, 2, 2, 2)
+    all_left: tuple[int, int, int, int, int] = (0, 1, 2, 3, 4)
     redis_timeout_s: float = 0.25
     redis_retry_s: float = 1.0
     chats_max: int = 20_000  # chats that the double remembers

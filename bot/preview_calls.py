@@ -9,6 +9,7 @@ from aiogram.methods import EditMessageText, SendChatAction, SendMessage, SendMe
 from aiogram.methods import TelegramMethod as Method
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity, ReplyParameters
 
+from bot.budget import Lane
 from inference.streams import Mode, PreviewMeta, Transcript
 
 Render = Callable[[str], tuple[str, list[MessageEntity]]]
@@ -50,6 +51,8 @@ class Stream:
     shown: tuple[Any, ...] = ()
     shown_at: float = 0.0
     pending: bool = False  # a preview waits in the sender or is under way
+    offers: int = 0  # previews given to the sender so far
+    lane: Lane = Lane.PREVIEW  # of the last of them
     placing: bool = False  # the place in the queue is being asked for
     text_planned: bool = False  # the timer is for text that is not shown yet
     not_before: float = 0.0  # a pause after a failure
@@ -74,13 +77,18 @@ class Stream:
             return TYPING
         return ("queue", self.queue_line)
 
+    @property
+    def begins(self) -> bool:
+        """Whether the answer has text and none of it was shown yet."""
+        return self.state[0] == "text" and self.shown[:1] != ("text",)
+
 
 def call_for(stream: "Stream", render: Render) -> Method[Any]:
     """Build the call that shows the stream as it is now, and note in `asked` what that is."""
     meta, state = stream.meta, stream.state
     stream.asked = state
     if state == TYPING:
-        return SendChatAction(chat_id=meta.chat_id, action="typing")
+        return SendChatAction(chat_id=meta.chat_id, action="typing", message_thread_id=meta.thread_id)
     has_text = state[0] == "text"
     text, entities = render(stream.transcript.text) if has_text else (stream.queue_line, [])
     if stream.plain:
@@ -109,6 +117,7 @@ def call_for(stream: "Stream", render: Render) -> Method[Any]:
     reply_to = meta.reply_to_message_id
     return SendMessage(
         chat_id=meta.chat_id,
+        message_thread_id=meta.thread_id,
         text=text,
         entities=entities or None,
         parse_mode=None,

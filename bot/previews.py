@@ -194,7 +194,10 @@ class Previews:
             return
         if not stream.transcript.ended:
             self._streaming.add(stream.turn_id)
-        if not stream.pending and not (stream.timer is not None and stream.text_planned):
+        if stream.pending:
+            if stream.begins and stream.lane is not Lane.FIRST_TEXT:
+                self._offer(stream)  # the place in the queue that waits to be shown is of no interest any more
+        elif not (stream.timer is not None and stream.text_planned):
             self._plan(stream)
 
     # -- when something goes out
@@ -267,17 +270,22 @@ class Previews:
 
     def _offer(self, stream: Stream) -> None:
         stream.pending = True
+        stream.offers += 1
+        stream.lane = Lane.FIRST_TEXT if stream.begins else Lane.PREVIEW
         self._sender.preview(
             stream.meta.chat_id,
             stream.turn_id,
             partial(call_for, stream, self._render),
             is_group=stream.meta.is_group,
-            done=partial(self._done, stream),
+            lane=stream.lane,
+            done=partial(self._done, stream, stream.offers),
         )
 
     # -- what came of it
 
-    def _done(self, stream: Stream, result: Any, problem: Exception | None) -> None:
+    def _done(self, stream: Stream, offer: int, result: Any, problem: Exception | None) -> None:
+        if offer != stream.offers:
+            return  # it was replaced by a later one, which tells how it ended
         stream.pending = False
         if problem is None:
             stream.failures = 0

@@ -12,7 +12,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 from aiogram.methods import DeleteWebhook, SetWebhook
 
-from app import model_groups
+from app import model_groups, service_lanes
 from app.context import App
 from bot import menu, render
 from bot.budget import Budget, Limits
@@ -75,6 +75,7 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             star_list.run(),
             compose.follow_clock(app),
             model_groups.follow(app),
+            service_lanes.follow(app),
             lock.watch(),
         ]
         ready()

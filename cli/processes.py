@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import structlog
 
-from app import model_groups
+from app import model_groups, service_lanes
 from app.context import App
 from cli import compose
 from cli.lifetime import Ready, run_until
@@ -18,8 +18,8 @@ WEB_SHUTDOWN_S = 2.0
 
 
 def shared(app: App) -> list[Awaitable[None]]:
-    """What every process does beside its own work: it follows the clock, and the models with their servers."""
-    return [compose.follow_clock(app), model_groups.follow(app)]
+    """What every process does beside its own work: it follows the clock, the models, and the operator's orders."""
+    return [compose.follow_clock(app), model_groups.follow(app), service_lanes.follow(app)]
 
 
 async def reload_on(hangup: asyncio.Event, app: App) -> NoReturn:
@@ -50,14 +50,15 @@ async def run_worker(app: App, stop: asyncio.Event, ready: Ready) -> None:
     from app.house_lane import HouseLane
     from app.replica_watch import ReplicaWatch
     from app.serving import ServingPool
-    from inference.vllm import VllmClient
+    from inference.vllm import Timeouts, VllmClient
     from kit.jobs import PromptWorker
 
     for warning in await model_groups.check_servers(app.models):
         log.warning("model_server_away", what=warning)
     for fair in app.queues.values():
         await fair.configure()
-    async with VllmClient() as vllm:
+    waits = Timeouts(first_token_s=app.settings.model_first_token_s, between_tokens_s=app.settings.model_silence_s)
+    async with VllmClient(timeouts=waits) as vllm:
         pool, lane = ServingPool(app, vllm), HouseLane(app, vllm)
         worker = PromptWorker(app.redis, jobs.FUNCTIONS, schedules=jobs.schedules(), ctx={"app": app})
         ready()

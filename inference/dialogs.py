@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kit.db import metadata
 
 USER, ASSISTANT = "user", "assistant"
-# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
-HISTORY_MESSAGES_MAX = 400
 # Whether the model reasons before it answers: never, about the next question, about all of the dialog.
 THINK_OFF, THINK_NEXT, THINK_ON = "off", "next", "on"
+# A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
+HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20
 MESSAGE_CHARS_MAX = 64_000
 # The space of the advisory locks that order a chat's changes of its active dialog.
@@ -94,21 +94,12 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stored message, and the instruction by which it reworked the answer before it at the same place."""
-
-    message: Message
-    instruction: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
-    """User messages that no turn has taken yet, oldest first; in a group, those of whoever has waited longest."""
+    """User messages that no turn has taken yet, oldest first."""
 
     ids: tuple[int, ...]
     chars: int
     last_message_id: int | None
-    author_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,37 +164,6 @@ async def lock_chat(tx: AsyncConnection, chat_id: int) -> None:
         sa.text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
         {"space": _LOCKS, "chat": chat_id},
     )
-
-
-async def begin_turn(tx: AsyncConnection, dialog_id: int) -> tuple[int, bool]:
-    """Return a locked dialog's topic and whether its next turn is thought about; a wish for one turn is used up."""
-    row = (await tx.execute(sa.text("SELECT thread_id, thinking FROM dialogs WHERE id = :id"), {"id": dialog_id})).one()
-    if row.thinking == THINK_NEXT:
-        await tx.execute(sa.text("UPDATE dialogs SET thinking = 'off' WHERE id = :id"), {"id": dialog_id})
-    return row.thread_id, row.thinking != THINK_OFF
-
-
-async def think_once(tx: AsyncConnection, dialog_id: int) -> None:
-    """Have a locked dialog's next turn thought about."""
-    await tx.execute(
-        sa.text("UPDATE dialogs SET thinking = 'next' WHERE id = :id AND thinking = 'off'"), {"id": dialog_id}
-    )
-
-
-async def set_thinking(tx: AsyncConnection, dialog_id: int, thinking: str) -> None:
-    """Have a dialog's turns thought about: not, the next one (THINK_NEXT), or all from now on."""
-    await tx.execute(
-        sa.text("UPDATE dialogs SET thinking = :thinking WHERE id = :id"), {"id": dialog_id, "thinking": thinking}
-    )
-
-
-async def thinking_of(connection: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> str:
-    """Return whether the turns of a chat's (a topic's) active dialog are thought about."""
-    found: str | None = await connection.scalar(
-        sa.text("SELECT thinking FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
-        {"chat": chat_id, "thread": thread_id},
-    )
-    return found or THINK_OFF
 
 
 async def close_active(tx: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> bool:
@@ -307,80 +267,45 @@ async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) 
     )
 
 
-async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
-    """Return the user messages of a dialog that no turn has taken."""
+async def waiting(tx: AsyncConnection, dialog_id: int, *, author_id: int | None = None) -> Waiting:
+    """Return the user messages of a dialog that no turn has taken; with `author_id`, in a group only theirs."""
     rows = (
         await tx.execute(
             sa.text(
                 """
-                SELECT id, message_id, octet_length(text) AS chars, author_id FROM messages
-                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' ORDER BY id
+                SELECT id, message_id, octet_length(text) AS chars FROM messages
+                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user'
+                  AND (author_id = :author OR author_id IS NULL OR CAST(:author AS bigint) IS NULL)
+                ORDER BY id
                 """
             ),
-            {"dialog": dialog_id},
+            {"dialog": dialog_id, "author": author_id},
         )
     ).all()
-    if not rows:
-        return Waiting((), 0, None)
-    # A turn has one payer.
-    author_id = rows[0].author_id
-    rows = [row for row in rows if row.author_id == author_id]
-    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id, author_id)
+    return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id if rows else None)
 
 
-async def history(
-    connection: AsyncConnection, *, dialog_id: int, turn_id: int, until: int, after: int = 0, model: str = ""
-) -> list[Piece]:
-    """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
-
-    `until` is the last turn that it reads: itself, or the one whose answer it reworks. Messages of failed turns and of
-    turns that a redo replaced are left out; so are those that still wait, and those of turns up to `after`, which a
-    summary covers. What joined one turn stands in the order in which it was written, which need not be that in which it
-    came. Counts of tokens are those of `model`.
-    """
+async def waiting_authors(connection: AsyncConnection, dialog_id: int) -> list[int]:
+    """Return whose messages wait in a group's dialog, whoever has waited longest first."""
     rows = await connection.execute(
         sa.text(
             """
-            SELECT m.role, m.text, m.id, coalesce(t.about_turn_id, t.id) AS place,
-                CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens, t.instruction
-            FROM messages m JOIN turns t ON t.id = m.turn_id
-            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
-              AND coalesce(t.about_turn_id, t.id) > :after AND coalesce(t.about_turn_id, t.id) <= :until
-            ORDER BY place DESC, m.role = 'assistant' DESC, t.id DESC, m.message_id DESC, m.id DESC LIMIT :most
+            SELECT author_id FROM messages
+            WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' AND author_id IS NOT NULL
+            GROUP BY author_id ORDER BY min(id)
             """
         ),
-        {
-            "dialog": dialog_id,
-            "turn": turn_id,
-            "until": until,
-            "after": after,
-            "model": model,
-            "most": HISTORY_MESSAGES_MAX,
-        },
+        {"dialog": dialog_id},
     )
-    return [Piece(Message(*row[:-1]), row.instruction) for row in reversed(rows.all())]
+    return [row.author_id for row in rows]
 
 
-async def size(connection: AsyncConnection, dialog_id: int) -> tuple[int, int]:
-    """Return the bytes of what a prompt may hold of a dialog, its summary included, and how many messages that is."""
-    row = (
-        await connection.execute(
-            sa.text(
-                """
-                WITH known AS (
-                    SELECT covers_turn_id, octet_length(text) AS bytes FROM summaries WHERE dialog_id = :dialog)
-                SELECT coalesce(sum(bytes), 0)::bigint + coalesce((SELECT bytes FROM known), 0) AS bytes,
-                       count(*) + 2 * (SELECT count(*) FROM known) AS messages
-                FROM (SELECT octet_length(text) + coalesce(octet_length(author), 0) AS bytes FROM messages
-                      WHERE dialog_id = :dialog
-                        AND (turn_id IS NULL OR turn_id > coalesce((SELECT covers_turn_id FROM known), 0))
-                      ORDER BY id DESC LIMIT :most) AS last
-                """
-            ),
-            {"dialog": dialog_id, "most": HISTORY_MESSAGES_MAX},
-        )
-    ).one()
-    return row.bytes, row.messages
+async def drop_waiting(tx: AsyncConnection, message_ids: tuple[int, ...]) -> None:
+    """Drop messages that will not be answered."""
+    await tx.execute(
+        sa.text("DELETE FROM messages WHERE id = ANY (CAST(:ids AS bigint[])) AND turn_id IS NULL"),
+        {"ids": list(message_ids)},
+    )
 
 
 async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from inference.dialogs import ASSISTANT, USER, Message, Piece
+from inference.dialogs import ASSISTANT, USER, Message
 
 Instruction = Literal["shorter", "deeper", "continue"]
 INSTRUCTIONS: frozenset[str] = frozenset(get_args(Instruction))
@@ -68,20 +68,6 @@ def ask(instruction: Instruction, language: str, history: Sequence[Message]) -> 
     last = next((message.text for message in reversed(history) if message.role == ASSISTANT), "")
     tail = " ".join(last[-TAIL_CHARS_MAX:].split())
     return Message(USER, _TEXTS[language, instruction].replace("{tail}", tail))
-
-
-def fold(pieces: Sequence[Piece]) -> list[Message]:
-    """Return the dialog as later prompts read it: each answer once, as it was reworked last. Oldest first."""
-    messages: list[Message] = []
-    for piece in pieces:
-        message, last = piece.message, messages[-1] if messages else None
-        if piece.instruction is None or last is None or (last.turn_id, last.role) != (message.turn_id, ASSISTANT):
-            messages.append(message)
-        elif piece.instruction == CONTINUE:
-            messages[-1] = Message(ASSISTANT, joined(last.text, message.text), turn_id=last.turn_id)
-        else:
-            messages[-1] = message
-    return messages
 
 
 def joined(text: str, more: str) -> str:

@@ -1,7 +1,8 @@
 """Turns: one request of a person and its one answer. A dialog has at most one open turn (partial unique index)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -108,6 +109,11 @@ class Turn:
     pressed_turn_id: int | None
 
     @property
+    def in_group(self) -> bool:
+        """Whether it was asked in a group: there the chat is not the person."""
+        return self.chat_id < 0
+
+    @property
     def place(self) -> int:
         """The turn that has the question: this one, or the one whose answer this one reworks."""
         return self.about_turn_id or self.id
@@ -177,7 +183,11 @@ _OPEN = sa.text(
 )
 _OPEN_OF_DIALOG = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE dialog_id = :dialog AND status = 'open'")  # noqa: S608
 _LATEST_OPEN = sa.text(
-    f"SELECT {_COLUMNS} FROM turns WHERE chat_id = :chat AND status = 'open' ORDER BY id DESC LIMIT 1"  # noqa: S608
+    f"""
+    SELECT {_COLUMNS} FROM turns
+    WHERE chat_id = :chat AND status = 'open' AND (CAST(:person AS bigint) IS NULL OR person_id = :person)
+    ORDER BY id DESC LIMIT 1
+    """  # noqa: S608
 )
 _LAST_CLOSED = sa.text(
     f"""
@@ -192,9 +202,22 @@ _START = sa.text(
     WHERE id = :id AND status = 'open' AND (fence IS NULL OR fence < :fence) RETURNING {_COLUMNS}
     """  # noqa: S608
 )
+# By the index of open turns, in its order: a page begins behind the last turn of the one before.
+_PAGE = "AND (ready_at, id) > (:after_at, :after_id) ORDER BY ready_at, id LIMIT :limit"
 _OVERDUE = sa.text(
-    f"SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND ready_at <= :before ORDER BY ready_at LIMIT :limit"  # noqa: S608
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND ready_at <= :before
+      AND person_id <> ALL (CAST(:but_persons AS bigint[])) AND model <> ALL (CAST(:but_models AS text[])) {_PAGE}
+    """  # noqa: S608
 )
+_UNSTARTED = sa.text(
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND started_at IS NULL
+      AND (CAST(:person AS bigint) IS NULL OR person_id = :person) AND (CAST(:model AS text) IS NULL OR model = :model)
+      {_PAGE}
+    """  # noqa: S608
+)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 async def open_turn(tx: AsyncConnection, draft: Draft, *, now: datetime) -> Turn:
@@ -225,9 +248,9 @@ async def open_of_chat(connection: AsyncConnection, chat_id: int, thread_id: int
     return Turn(*row) if row else None
 
 
-async def latest_open(connection: AsyncConnection, chat_id: int) -> Turn | None:
-    """Return the chat's newest open turn, whichever of its dialogs it belongs to."""
-    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id})).one_or_none()
+async def latest_open(connection: AsyncConnection, chat_id: int, *, person_id: int | None = None) -> Turn | None:
+    """Return the chat's newest open turn, whichever of its dialogs it belongs to; with `person_id`, of that person."""
+    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id, "person": person_id})).one_or_none()
     return Turn(*row) if row else None
 
 
@@ -323,7 +346,35 @@ async def close(tx: AsyncConnection, turn_id: int, outcome: Outcome, *, fence: i
     return done.rowcount == 1
 
 
-async def overdue(connection: AsyncConnection, *, before: datetime, limit: int) -> list[Turn]:
-    """Return open turns that have been ready since `before`: the sweeper looks whether the queue knows them."""
-    rows = await connection.execute(_OVERDUE, {"before": before, "limit": limit})
+async def overdue(
+    connection: AsyncConnection,
+    *,
+    before: datetime,
+    limit: int,
+    after: Turn | None = None,
+    but_persons: Collection[int] = (),
+    but_models: Collection[str] = (),
+) -> list[Turn]:
+    """Return open turns that have been ready since `before`: the sweeper looks whether the queue knows them.
+
+    Those behind `after`, the earliest first; without the turns of some persons or models.
+    """
+    values = {"before": before, "but_persons": list(but_persons), "but_models": list(but_models)}
+    rows = await connection.execute(_OVERDUE, {**values, **_page(after, limit)})
     return [Turn(*row) for row in rows]
+
+
+async def unstarted(
+    connection: AsyncConnection, *, person_id: int | None, model: str | None, limit: int, after: Turn | None = None
+) -> list[Turn]:
+    """Return open turns that nobody has started, those behind `after`; of a person or a model where given."""
+    values = {"person": person_id, "model": model, **_page(after, limit)}
+    return [Turn(*row) for row in await connection.execute(_UNSTARTED, values)]
+
+
+def _page(after: Turn | None, limit: int) -> dict[str, object]:
+    return {
+        "after_at": after.ready_at if after else _EPOCH,
+        "after_id": after.id if after else 0,
+        "limit": limit,
+    }

@@ -18,12 +18,14 @@ from inference.rework import INSTRUCTIONS
 def router() -> Router:
     """Return the router of the answers' buttons, and of all that is left."""
     made = Router(name="buttons")
-    # A person's buttons work in their private chat alone: elsewhere others would press them.
-    made.callback_query.register(elsewhere, F.message.chat.type != ChatType.PRIVATE)
-    made.callback_query.register(example, F.data.startswith("example:"))
-    made.callback_query.register(redo, F.data.startswith("redo:") | F.data.startswith("recount:"))
+    # Under an answer, in a group too: the turn knows whose it is.
+    made.callback_query.register(redo, F.data.startswith("redo:"))
     made.callback_query.register(think, F.data.startswith("think:"))
     made.callback_query.register(rework_answer, F.data.split(":")[0].in_(INSTRUCTIONS))
+    # All other buttons work in their person's private chat alone: elsewhere others would press them.
+    made.callback_query.register(elsewhere, F.message.chat.type != ChatType.PRIVATE)
+    made.callback_query.register(example, F.data.startswith("example:"))
+    made.callback_query.register(redo, F.data.startswith("recount:"))
     made.callback_query.register(expired)
     return made
 

@@ -11,8 +11,8 @@ from bot import keyboards
 from bot.buttons import answer
 from bot.context import Context
 from bot.handlers import chat
-from inference import dialogs
-from inference.dialogs import THINK_NEXT, THINK_OFF, THINK_ON
+from inference import dialogs, thinking
+from inference.thinking import THINK_NEXT, THINK_OFF, THINK_ON
 from kit import outbox
 from kit.words import Words
 
@@ -42,7 +42,7 @@ async def think(message: Message, command: CommandObject, ctx: Context) -> None:
         await chat.ask(ctx, message, words=command.args, think=True)
         return
     async with ctx.app.db.read() as connection:
-        now = await dialogs.thinking_of(connection, chat_id=ctx.chat_id)
+        now = await thinking.thinking_of(connection, chat_id=ctx.chat_id)
     ctx.reply(ctx.words.say("thinking", value=now), _keyboard(ctx.words, now))
 
 
@@ -54,7 +54,7 @@ async def choose(query: CallbackQuery, ctx: Context) -> None:
         return
     async with ctx.transaction() as tx:
         dialog_id = await dialogs.lock_active(tx, chat_id=ctx.chat_id, person_id=ctx.person.id, now=ctx.app.clock.now())
-        await dialogs.set_thinking(tx, dialog_id, wanted)
+        await thinking.set_thinking(tx, dialog_id, wanted)
         screen = EditMessageText(
             chat_id=ctx.chat_id,
             message_id=query.message.message_id,

@@ -104,6 +104,15 @@ class FairQueue:
         """
         return _position(await self._run("submit", now_us, _seal(ticket), key, ticket.tries))
 
+    async def move(self, turn_id: int, *, weight: int, in_flight_max: int, now_us: int = 0) -> bool:
+        """Give a waiting ticket another weight and bound, and its person with it; False where the turn doesn't wait."""
+        assert weight > 0
+        return bool(int(await self._run("move", now_us, turn_id, weight, in_flight_max)))
+
+    async def withdraw(self, turn_id: int, *, now_us: int = 0) -> bool:
+        """Take a waiting ticket out, to be submitted again later; False where the turn doesn't wait: it may run."""
+        return bool(int(await self._run("move", now_us, turn_id, 0, 0)))
+
     async def claim(self, *, now_us: int = 0) -> Claimed:
         """Lease the fairest ticket that fits."""
         reply = await self._run("claim", now_us)

@@ -19,6 +19,7 @@ OPERATIONS = (
     "release",
     "charge",
     "submit",
+    "move",
     "claim",
     "renew",
     "step",

@@ -97,10 +97,11 @@ class Limits:
 class Ticket:
     """One turn that waits for the model.
 
-    `base_cap` is how many of this person's requests may run at once by right; beyond it they borrow. `in_flight_max`
-    is never exceeded, borrowed or not (0: no such bound). `deadline_us` is absolute (0: waits for ever). `tries` are
-    those already spent, for a caller that submits again what the queue has lost. `step` counts the generations of this
-    turn that are over (FairQueue.step).
+    `input_tokens` bounds the prompt; the queue learns what prompts take of it. `base_cap` is how many of this person's
+    requests may run at once by right; beyond it they borrow. `in_flight_max` is never exceeded, borrowed or not (0: no
+    such bound). `deadline_us` is absolute (0: waits for ever). `tries` are those already spent, for a caller that
+    submits again what the queue has lost. `step` counts the generations of this turn that are over (FairQueue.step);
+    with it `input_tokens` is no bound any more.
     """
 
     turn_id: int

@@ -16,6 +16,7 @@ error-insufficient-tokens = { $posted ->
 # $plan - название самого дешёвого плана, где можно больше, или none; $most - сколько там, 0: без предела
 error-rate-limited = { $limit ->
     [promo] Слишком много попыток. Промокод можно будет ввести через { DURATION($retry_after_s) }.
+    [group] В этой группе спрашивают слишком часто. Возьму следующий вопрос через { DURATION($retry_after_s) }.
     [tokens-per-minute] Слишком много за минуту: на вашем плане в минуту { TOKENS($own) }. Следующий вопрос возьму через { DURATION($retry_after_s) }.
     [tokens-per-day] Дневной предел исчерпан: на вашем плане в день { TOKENS($own) }. Следующий вопрос возьму через { DURATION($retry_after_s) }.
    *[other] Слишком частые вопросы: на вашем плане { $own } в минуту. Следующий возьму через { DURATION($retry_after_s) }.

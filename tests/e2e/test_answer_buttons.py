@@ -144,7 +144,7 @@ async def test_an_answer_that_was_cut_goes_on_without_repeating(forma: Forma) ->
     person = await forma.person("ru")
     await forma.said(person, "[[tokens: 5000]] Всё о беге")
     note = forma.answers(person)[-1]
-    assert note.text == RU("answer-cut")
+    assert note.text == RU("answer-cut", plan="Лайт")
     assert note.labels == [RU("button-continue"), *ROW]
     more = await pressed(forma, person, note, RU("button-continue"))
     assert CUT in more.text

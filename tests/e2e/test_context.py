@@ -80,7 +80,7 @@ async def test_one_question_that_is_too_long_says_so_and_costs_nothing(forma: Fo
     person = await forma.person("en")
     await forma.said(person, "[[tokens: 30]] short")
     (said,) = await forma.said(person, "long " * 1_600)
-    assert said.startswith(words("en").say("message-too-long", chars=1)[:20])
+    assert said.startswith(words("en").say("message-too-long", chars=1, plan=None)[:20])
     assert (
         await forma.scalar(
             "SELECT billed_tokens FROM turns WHERE person_id = :id ORDER BY id DESC LIMIT 1", id=person.id

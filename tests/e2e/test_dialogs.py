@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from kit.words import words
 from tests.support.forma import Forma
-from tests.support.talkative import talkative
+from tests.support.talkative import put_off, talkative
 from tests.support.telegram import Person, Seen
 
 both = pytest.mark.parametrize("language", ["ru", "en"])
@@ -82,25 +82,24 @@ async def test_until_the_title_is_there_the_first_words_stand_for_it(forma: Form
         seen = await dialogs_of(forma, person)
         assert seen.labels[0].startswith("✓ [[echo: да]] Как перестать")
         assert len(seen.labels[0]) <= 40
-        sql = "SELECT tries FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
-        await forma.quiet_until(f"SELECT EXISTS ({sql} AND tries = 1)", id=person.id)
+        await put_off(forma, person, "title", 1)
     finally:
         await forma.llm.clear_faults()
     await forma.advance(seconds=30)
     await titled(forma, person)
-    assert await forma.scalar(sql, id=person.id) is None
+    left = "SELECT count(*) FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
+    assert await forma.scalar(left, id=person.id) == 0
 
 
 async def test_a_title_that_never_comes_is_tried_three_times_and_left_alone(forma: Forma) -> None:
     person = await forma.person("ru")
     await forma.llm.fault("error", match="Назови", count=None)
-    tries = "SELECT max(tries) FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
     try:
         await forma.said(person, "[[echo: да]] раз")
         for number in (1, 2, 3):
-            await forma.quiet_until(f"SELECT ({tries}) = :number", id=person.id, number=number)
-            await forma.advance(seconds=200)
-        await forma.said(person, "[[echo: да]] два")
+            await put_off(forma, person, "title", number)
+            await forma.said(person, "[[echo: да]] и ещё")
+            await forma.advance(seconds=130)
         rests = "SELECT due_at IS NULL FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
         assert await forma.scalar(rests, id=person.id)
     finally:

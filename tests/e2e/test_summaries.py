@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from kit.words import words
 from tests.support.forma import Forma
-from tests.support.talkative import talkative
+from tests.support.talkative import put_off, talkative
 from tests.support.telegram import Person
 
 both = pytest.mark.parametrize("language", ["ru", "en"])
@@ -137,10 +137,11 @@ async def test_a_summary_that_fails_leaves_the_history_and_is_tried_with_a_bound
     person = await forma.person("ru")
     await forma.llm.fault("error", match="Сожми", count=None)
     try:
-        await talk(forma, person, range(1, 10))
+        await talk(forma, person, range(1, 7))
         for number in (1, 2, 3):
-            await forma.quiet_until(f"SELECT max(tries) = :number {WORK_OF_PERSON}", id=person.id, number=number)
-            await forma.advance(seconds=200)
+            await put_off(forma, person, "summary", number)
+            await talk(forma, person, range(number + 6, number + 7))
+            await forma.advance(seconds=130)
         before = len(await wishes(forma, person))
         await talk(forma, person, range(10, 14))
         assert len(await wishes(forma, person)) == before == 3

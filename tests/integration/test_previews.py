@@ -101,6 +101,24 @@ def gaps(calls: list[dict[str, Any]]) -> list[float]:
     return [b["at_monotonic"] - a["at_monotonic"] for a, b in itertools.pairwise(calls)]
 
 
+async def test_an_answer_that_begins_is_shown_before_the_places_of_those_who_wait(bench: Bench, redis: Redis):
+    waiting = await people(bench, 60)
+    async with stage(bench, redis, PreviewLimits(quiet_s=0.2)) as on:
+        for person in waiting:
+            meta = target(person.id)
+            on.places[meta.draft_id] = Position(7, 10.0, 20.0)
+            on.previews.opened(meta)
+        mine = meta  # the last of the line: sixty places take two seconds and more
+        await waiting[0].wait_draft("7", timeout_s=2)
+        await Worker(redis, mine).write("Привет")
+        await waiting[-1].wait_draft("Привет", timeout_s=1)
+        shown = {call["chat_id"] for call in await bench.tg.calls("sendMessageDraft", limit=10_000)}
+        assert len(shown) < 50
+        await asyncio.sleep(3)
+    texts = [call["params"]["text"] for call in await drafts(bench, waiting[-1])]
+    assert texts == ["Привет"]
+
+
 async def test_the_first_text_is_shown_at_once_and_then_at_the_interval(bench: Bench, redis: Redis):
     (ada,) = await people(bench, 1)
     async with stage(bench, redis) as on:

@@ -318,6 +318,19 @@ class QueueMachine(RuleBasedStateMachine):
             if found == "removed":
                 self.end(turn_id, "cancelled")
 
+    @rule(pick=PICK, weight=st.integers(0, 4), hard=st.integers(0, 2))
+    def move(self, pick, weight, hard) -> None:
+        if not self.tickets:
+            return
+        turn_id = len(self.tickets) - pick % len(self.tickets)
+        if weight:
+            moved = self.run(self.queue.move(turn_id, weight=weight, in_flight_max=hard, now_us=self.now))
+        else:
+            moved = self.run(self.queue.withdraw(turn_id, now_us=self.now))
+        assert moved == self.model.move(turn_id, weight, hard, self.now)
+        if moved and not weight:
+            self.end(turn_id, "withdrawn")
+
     @rule()
     def reap(self) -> None:
         reaped = self.run(self.queue.reap(now_us=self.now))
@@ -480,6 +493,7 @@ def _step(machine: QueueMachine, dice: random.Random) -> None:
         (1, machine.renew_all),
         (1, partial(machine.requeue, pick)),
         (1, partial(machine.cancel, pick)),
+        (1, partial(machine.move, pick, dice.randint(0, 4), dice.randint(0, 2))),
         (1, machine.reap),
         (4, partial(machine.wait, dice.choice([1, 1_000, SECOND, SECOND, 3 * SECOND]))),
         (0.5, partial(machine.wait, dice.choice([8 * SECOND, 61 * SECOND, -2 * SECOND, -40 * SECOND]))),

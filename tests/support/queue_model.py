@@ -82,6 +82,8 @@ class Model:
         self.counted: dict[str, tuple[int, int]] = {}
         self.vsys, self.fence, self.seq, self.starved = 0.0, now, 0, 0
         self.outputs = Estimate()
+        self.inputs = Estimate()  # what prompts take of their bound, per mille
+        self.right: tuple[float, float] | None = None  # bounds of prompt and answer of tickets claimed by right
         self.blocked: tuple[int, int] | None = None
 
     # What can be seen
@@ -138,12 +140,26 @@ class Model:
         uncached = usage.input_tokens - usage.cached_tokens
         return uncached + self.config.cached_factor * usage.cached_tokens + 2 * usage.output_tokens
 
+    def _usual_need(self) -> float:
+        input_tokens, output_max = self.right or (0, 0)
+        if self.outputs.samples >= SAMPLES_MIN:
+            output_max = min(output_max, math.floor(self.outputs.p80 + 0.5))
+        return self._expected(input_tokens) + output_max
+
+    def _expected(self, input_tokens: float) -> float:
+        if self.inputs.samples < SAMPLES_MIN:
+            return input_tokens
+        return min(input_tokens, math.ceil(input_tokens * self.inputs.p80 / 1000))
+
+    def _expected_input(self, t: Ticket) -> int:
+        return t.input_tokens if t.step else int(self._expected(t.input_tokens))
+
     def _kv_need(self, t: Ticket) -> int:
         p = self.persons[t.person_id]
         for estimate in (p.outputs, self.outputs):
             if estimate.samples >= SAMPLES_MIN:
-                return t.input_tokens + min(t.output_max, math.floor(estimate.p80 + 0.5))
-        return t.input_tokens + t.output_max
+                return self._expected_input(t) + min(t.output_max, math.floor(estimate.p80 + 0.5))
+        return self._expected_input(t) + t.output_max
 
     def _settle(self, person_id: int, now: int) -> None:
         p = self.persons[person_id]
@@ -163,7 +179,8 @@ class Model:
         p = self.persons[e.ticket.person_id]
         e.kv = self._kv_need(e.ticket)
         e.running, e.lease_until, e.output = True, now + round(self.config.lease_s * SECOND), 0
-        e.charged = self._cost(Usage(e.ticket.input_tokens, e.ticket.cached_tokens_est, 0))
+        expected = self._expected_input(e.ticket)
+        e.charged = self._cost(Usage(expected, min(e.ticket.cached_tokens_est, expected), 0))
         p.v += e.charged / e.ticket.weight
         p.since = 0
         self._settle(p.id, now)
@@ -277,6 +294,19 @@ class Model:
         self.entries[t.turn_id] = Entry(t, self.seq, now, t.tries, fence=tomb[2] if tomb else 0)
         self._settle(t.person_id, now)
 
+    def move(self, turn_id: int, weight: int, hard: int, now: int) -> bool:
+        e = self.entries.get(turn_id)
+        if not e or e.running:
+            return False
+        if weight == 0:
+            self._bury(e, now, done=False)
+            return True
+        p = self.persons[e.ticket.person_id]
+        p.weight, p.hard = weight, hard
+        e.ticket = replace(e.ticket, weight=weight, in_flight_max=hard)
+        self._settle(p.id)
+        return True
+
     def claim(self, now: int) -> tuple[Held | None, list[int]]:
         due = [e for e in self.waiting() if 0 < e.ticket.deadline_us <= now]
         due = sorted(due, key=lambda e: (e.ticket.deadline_us, str(e.ticket.turn_id)))[:BATCH_MAX]
@@ -289,7 +319,11 @@ class Model:
             if by_counter:
                 self.vsys = max(self.vsys, self.persons[chosen.ticket.person_id].v)
             self.fence = chosen.fence = max(self.fence + 1, now)
+            by_right = len(self.running(chosen.ticket.person_id)) < self.persons[chosen.ticket.person_id].cap
             self._lease(chosen, now)
+            if by_right:
+                new = (chosen.ticket.input_tokens, chosen.ticket.output_max)
+                self.right = tuple(a + 0.1 * (b - a) for a, b in zip(self.right or new, new, strict=True))
         held = Held(chosen.ticket, chosen.fence, chosen.at, chosen.tries) if chosen else None
         return held, [e.ticket.turn_id for e in due]
 
@@ -308,8 +342,8 @@ class Model:
         """The ticket, and whether its person's counter decided."""
         budget, busy = self.config.kv_budget, len(self.running())
 
-        def fits(e: Entry) -> bool:
-            return not budget or not busy or self.kv_used() + self._kv_need(e.ticket) <= budget
+        def fits(e: Entry, spared: float = 0) -> bool:
+            return not budget or not busy or self.kv_used() + self._kv_need(e.ticket) + spared <= budget
 
         line, blocked = self._line(borrowing=False), self._waiting_for_kv()
         ready = [self.waiting(p.id)[0] for p in line]
@@ -323,7 +357,8 @@ class Model:
                 blocked, self.blocked = e, (e.ticket.turn_id, now)
         if self.config.slots - busy > self._reserve():
             borrowers = [self.waiting(p.id)[0] for p in self._line(borrowing=True)]
-            return next((e for e in borrowers[:LOOK_MAX] if fits(e)), None), True
+            spared = self._reserve() * self._usual_need()
+            return next((e for e in borrowers[:LOOK_MAX] if fits(e, spared)), None), True
         return None, True
 
     def renew(self, held: Held, output: int, now: int) -> tuple[bool, bool]:
@@ -335,7 +370,7 @@ class Model:
             charge = 2 * (output - e.output)
             self.persons[e.ticket.person_id].v += charge / e.ticket.weight
             e.charged, e.output = e.charged + charge, output
-            e.kv = max(e.kv, e.ticket.input_tokens + output)
+            e.kv = max(e.kv, self._expected_input(e.ticket) + output)
         e.lease_until = now + round(self.config.lease_s * SECOND)
         return True, e.stop
 
@@ -350,7 +385,7 @@ class Model:
             return "goes on", going_on
         p = self.persons[e.ticket.person_id]
         p.v = max(0, p.v + (self._cost(usage) - e.charged) / e.ticket.weight)
-        self._learn(p, usage)
+        self._learn(e.ticket, usage)
         e.ticket, e.charged, e.output = following, 0.0, 0
         need, budget = self._kv_need(following), self.config.kv_budget
         if budget and len(self.running()) > 1 and self.kv_used() - e.kv + need > budget:
@@ -364,8 +399,11 @@ class Model:
         self._settle(p.id, now)
         return "goes on", going_on
 
-    def _learn(self, p: Person, usage: Usage) -> None:
+    def _learn(self, t: Ticket, usage: Usage) -> None:
+        p = self.persons[t.person_id]
         if usage.output_tokens:
+            if usage.input_tokens and not t.step:
+                self.inputs.learn(math.floor(1000 * min(1, usage.input_tokens / t.input_tokens) + 0.5))
             p.outputs.learn(usage.output_tokens)
             self.outputs.learn(usage.output_tokens)
 
@@ -378,7 +416,7 @@ class Model:
             return True
         p = self.persons[e.ticket.person_id]
         p.v = max(0, p.v + (self._cost(usage) - e.charged) / e.ticket.weight)
-        self._learn(p, usage)
+        self._learn(e.ticket, usage)
         self._bury(e, now, done=True)
         return True
 

@@ -10,6 +10,7 @@ import sandbox.model.server
 import sandbox.telegram.server
 from tests.support.forma import Forma, running
 from tests.support.stack import ROOT
+from tests.support.telegram import Person
 
 QUICK = {"first_token_base_s": 0.005, "inter_token_s": 0.001, "jitter": 0.0}
 
@@ -30,6 +31,19 @@ def plans(folder: Path, *, context_tokens: int) -> Path:
     written = folder / "plans.toml"
     written.write_text(head + mark + free, encoding="utf-8")
     return written
+
+
+async def put_off(forma: Forma, person: Person, kind: str, tries: int) -> None:
+    """Wait until a piece of the house's work for a person has failed so many times, and the failure is written down.
+
+    A claim lasts longer than the pause after a failure; after the last one the work rests.
+    """
+    sql = """
+        SELECT count(*) = 1 FROM house_work w JOIN dialogs d ON d.id = w.dialog_id
+        WHERE d.person_id = :id AND w.kind = :kind AND w.tries = :tries
+          AND (w.due_at IS NULL OR w.due_at - w.tried_at < interval '170 seconds')
+    """
+    await forma.quiet_until(sql, id=person.id, kind=kind, tries=tries)
 
 
 @contextlib.asynccontextmanager

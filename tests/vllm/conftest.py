@@ -62,7 +62,7 @@ async def forma(
     models = models_file(tmp_path_factory.mktemp("models") / "models.toml", vllm)
     tg = await sandbox.telegram.server.start()
     try:
-        more = {"model_url": "", "model_name": "", "models_file": models}
+        more = {"model_url": "", "model_name": "", "models_file": models, "house_calls": 0}
         async with running(database_url, redis_url, tg, vllm, **more) as forma:
             yield forma
     finally:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from inference import errors
-from inference.models import Model, Replica, probe
+from inference import errors, model_metrics
+from inference.model_probe import probe
+from inference.models import Model, Replica
 from inference.vllm import ChatRequest, Usage, VllmClient, count_upper_bound, open_session
 from tests.vllm.server import CONTEXT, NAME, Vllm
 from tests.vllm.speaker import LOOP, SAID, THOUGHT
@@ -162,6 +163,20 @@ async def test_the_probe_knows_name_key_and_context(vllm: Vllm) -> None:
         assert f"serves {NAME}, not another" in (await probe(model(name="another"), session)).problems[0]
         longer = await probe(model(context_length=CONTEXT * 2), session)
         assert f"context of {CONTEXT} tokens" in longer.problems[0]
+
+
+async def test_the_load_is_read_from_its_metrics(vllm: Vllm, client: VllmClient) -> None:
+    async with open_session() as session:
+        idle = (await model_metrics.loads([vllm.base_url], session, sample_s=0.2))[vllm.base_url]
+        assert idle is not None
+        assert (idle.running, idle.waiting) == (0, 0)
+        async with contextlib.aclosing(client.stream(asking(vllm, "loop", max_tokens=3_000))) as deltas:
+            await anext(deltas)
+            busy = (await model_metrics.loads([vllm.base_url], session))[vllm.base_url]
+            assert busy is not None
+            assert busy.running == 1
+            assert 0 < busy.kv_share < 1
+            assert busy.tokens_per_s > 1
 
 
 async def test_health_version_and_metrics_need_no_key(vllm: Vllm) -> None:

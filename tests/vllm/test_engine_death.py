@@ -66,7 +66,7 @@ async def test_another_server_writes_the_answer_anew(
     database_url: str, redis_url: str, redis: Redis, telegram: Any, mortal: Vllm, vllm: Vllm, tmp_path: Path
 ) -> None:
     models = models_file(tmp_path / "models.toml", mortal, vllm)
-    more = {"model_url": "", "model_name": "", "models_file": models}
+    more = {"model_url": "", "model_name": "", "models_file": models, "house_calls": 0}
     async with running(database_url, redis_url, telegram, vllm, **more) as forma:
         person = await killed_under(forma, mortal)
         await person.wait_for("снова", timeout_s=180)
@@ -82,7 +82,7 @@ async def test_where_there_is_no_other_server_the_person_is_told_and_nothing_is_
     database_url: str, redis_url: str, redis: Redis, telegram: Any, mortal: Vllm, tmp_path: Path
 ) -> None:
     models = models_file(tmp_path / "models.toml", mortal)
-    more = {"model_url": "", "model_name": "", "models_file": models}
+    more = {"model_url": "", "model_name": "", "models_file": models, "house_calls": 0}
     async with running(database_url, redis_url, telegram, mortal, **more) as forma:
         person = await killed_under(forma, mortal)
         told = await person.wait_for("токены не списаны", timeout_s=120)

@@ -27,7 +27,7 @@ async def telegram() -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def told(database_url: str, redis_url: str, telegram: Any, vllm: Vllm, models: Path) -> AsyncIterator[Forma]:
-    more = {"model_url": "", "model_name": "", "models_file": models}
+    more = {"model_url": "", "model_name": "", "models_file": models, "house_calls": 0}
     async with running(database_url, redis_url, telegram, vllm, **more) as forma:
         yield forma
 

@@ -11,9 +11,9 @@ for _, turn in ipairs(call('ZRANGEBYSCORE', K .. ':due', '-inf', exact(now), 'LI
 end
 
 local busy = running()
-local function fits(p, t)
+local function fits(p, t, spared)
   -- With nothing running it has to fit, or it never would.
-  return kv_budget == 0 or busy == 0 or state('kv') + kv_need(p, t) <= kv_budget
+  return kv_budget == 0 or busy == 0 or state('kv') + kv_need(p, t) + (spared or 0) <= kv_budget
 end
 
 -- The person who has waited longest without being served, if that is too long: every fourth claim is theirs, so that
@@ -49,10 +49,14 @@ local function choose()
       call('HSET', K .. ':st', 'blk', t.turn, 'blk_at', exact(now))
     end
   end
-  if slots - busy > reserve() then
+  local reserved = reserve()
+  if slots - busy > reserved then
+    -- A reserved slot is of use only with the KV that whoever comes by right usually needs.
+    local input, out_max = state('right_in', 'right_out')
+    local spared = reserved * kv_need({ out_n = 0 }, { input = input, out_max = out_max, step = 0 })
     for _, id in ipairs(call('ZRANGE', K .. ':borrow', 0, look_max - 1)) do
       local t, p = head(id), person_of(id)
-      if fits(p, t) then
+      if fits(p, t, spared) then
         return t, p, true
       end
     end
@@ -81,7 +85,14 @@ end
 if call('HGET', K .. ':st', 'blk') == t.turn then
   call('HDEL', K .. ':st', 'blk', 'blk_at')
 end
+local by_right = p.r < p.cap
 dequeue(t)
 lease(t, p)
+if by_right then
+  local input, out_max = state('right_in', 'right_out')
+  local part = input == 0 and 1 or 0.1
+  call('HSET', K .. ':st', 'right_in', exact(input + part * (t.input - input)),
+    'right_out', exact(out_max + part * (t.out_max - out_max)))
+end
 return { dropped, t.b, exact(t.f), exact(now + lease_us), exact(t.tries), exact(t.at),
   exact(math.max(0, now - t.at) / 1000000) }

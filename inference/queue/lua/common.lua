@@ -5,7 +5,9 @@
 --   K:st           hash   born, v (virtual time), f (last fence), seq, kv (used), w (weights of waiting persons),
 --                         light, light_at (arrivals), svc (service time), gap, gap_n, freed_at (spacing of freed slots),
 --                         chg (charge of an answer), dv, dv_n (what a claim adds to v), starved (claims while somebody
---                         was), out_p80, out_n, blk, blk_at (the ticket that does not fit, since when)
+--                         was), out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille), right_in,
+--                         right_out (bounds of what is claimed by right), blk, blk_at (the ticket that does not fit,
+--                         since when)
 --   K:ready        zset   waiting persons below their base cap, by counter
 --   K:borrow       zset   waiting persons at or above it, but below their hard cap, by counter
 --   K:hungry       zset   those in K:ready, by when they were served last or began to wait
@@ -172,16 +174,27 @@ local function cost(input, cached, output)
   return (input - cached) + cached_factor * cached + 2 * output
 end
 
+-- What a prompt will take. Before it is built only a bound is known, in bytes, several times too high; what prompts of
+-- this group lately took of their bounds tells how much. A further step's prompt is known.
+local function expected_input(t)
+  local part, n = state('in_p80', 'in_n')
+  if n < samples_min or t.step > 0 then
+    return t.input
+  end
+  return math.min(t.input, math.ceil(t.input * part / 1000))
+end
+
 -- KV tokens to reserve: the input and what this person, or else the model, usually answers at most.
 local function kv_need(p, t)
   local p80, n = state('out_p80', 'out_n')
   if p.out_n >= samples_min then
     p80, n = p.out_p80, p.out_n
   end
+  local input = expected_input(t)
   if n < samples_min then
-    return t.input + t.out_max
+    return input + t.out_max
   end
-  return t.input + math.min(t.out_max, math.floor(p80 + 0.5))
+  return input + math.min(t.out_max, math.floor(p80 + 0.5))
 end
 
 local function running()
@@ -200,11 +213,16 @@ local function reserve()
   if svc == 0 then
     svc = tonumber(cfg[15])
   end
-  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / slots)
+  -- Where KV binds before slots do, there are fewer of them.
+  local kv, width = state('kv'), slots
+  if kv_budget > 0 and kv > 0 then
+    width = math.max(1, math.min(slots, kv_budget * running() / kv))
+  end
+  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / width)
   if rho < 0.01 then
     return low
   end
-  local need = math.ceil((math.log(0.05) + (1 - rho) * tonumber(cfg[11]) * slots / svc) / math.log(rho))
+  local need = math.ceil((math.log(0.05) + (1 - rho) * tonumber(cfg[11]) * width / svc) / math.log(rho))
   return math.max(low, math.min(high, need))
 end
 
@@ -268,7 +286,8 @@ local function lease(t, p)
   t.s = 'r'
   p.r, p.since = p.r + 1, 0
   t.kv = kv_need(p, t)
-  t.ch, t.out = cost(t.input, t.cached, 0), 0
+  local input = expected_input(t)
+  t.ch, t.out = cost(input, math.min(t.cached, input), 0), 0
   p.v = p.v + t.ch / t.w
   call('HINCRBY', K .. ':st', 'kv', exact(t.kv))
   call('ZADD', K .. ':leases', exact(now + lease_us), t.turn)

@@ -27,10 +27,10 @@ local function learn_pace(charge)
     'gap', exact(gap), 'gap_n', gap_n, 'freed_at', waiting and exact(now) or 0)
 end
 
-local output = tonumber(ARGV[7])
-local charge = cost(tonumber(ARGV[5]), tonumber(ARGV[6]), output)
+local input, output = tonumber(ARGV[5]), tonumber(ARGV[7])
+local charge = cost(input, tonumber(ARGV[6]), output)
 p.v = math.max(0, p.v + (charge - t.ch) / t.w)
-learn_length(p, output)
+learn_lengths(t, p, input, output)
 if output > 0 then
   learn_pace(charge)
 end

@@ -9,9 +9,9 @@ elseif t.stop then
 elseif t.step >= following.step then
   return { 1, wakeups() }
 end
-local p, output = person_of(t.person), tonumber(ARGV[7])
-p.v = math.max(0, p.v + (cost(tonumber(ARGV[5]), tonumber(ARGV[6]), output) - t.ch) / t.w)
-learn_length(p, output)
+local p, input, output = person_of(t.person), tonumber(ARGV[5]), tonumber(ARGV[7])
+p.v = math.max(0, p.v + (cost(input, tonumber(ARGV[6]), output) - t.ch) / t.w)
+learn_lengths(t, p, input, output)
 t.ch, t.out = 0, 0
 for _, field in ipairs({ 'input', 'cached', 'out_max', 'step', 'b' }) do
   t[field] = following[field]
