@@ -108,7 +108,9 @@ async def _ask(
                 raise
             log.warning("model_retry", model=started.model.id, reason=error.detail)
             stream.restart()
-            if not await _pause(stream, pause_s):
+            # Where there is one server only, it is given the time that it asks for.
+            alone = len(started.model.replicas) == 1
+            if not await _pause(stream, max(pause_s, error.wait_s) if alone else pause_s):
                 return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
     raise AssertionError("the loop ends by return or raise")
 

@@ -109,11 +109,12 @@ async def _start(app: App, claim: Claim) -> Started | None:
             dialog_id=turn.dialog_id,
             turn_id=turn.id,
             until=turn.place,
-            after=summary.covers_turn_id,
+            # What is reworked is read whole, summarised or not.
+            after=min(summary.covers_turn_id, turn.place - 1),
             model=turn.model,
         )
     assert person is not None  # a foreign key holds it
-    if turn.instruction:
+    if turn.instruction and messages:
         messages.append(rework.ask(rework.known(turn.instruction), person.language, messages))
     turn_wait_s.observe(max(0.0, (now - turn.created_at).total_seconds()))
     model = app.models.heir(turn.model)

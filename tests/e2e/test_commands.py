@@ -22,6 +22,8 @@ SAID = {
     "/paysupport": {"ru": "за 48 ч", "en": "within 48 h"},
     "/payments": {"ru": "Оплат пока не было", "en": "No payments yet"},
     "/new": {"ru": "Новый разговор", "en": "A new conversation"},
+    "/dialogs": {"ru": "Разговоров нет", "en": "No conversations"},
+    "/context": {"ru": "Сейчас разговора нет", "en": "There is no conversation now"},
     "/stop": {"ru": "Сейчас нечего останавливать", "en": "There is nothing to stop right now"},
     "/nothing": {"ru": "Такой команды нет. Что есть: /help", "en": "There is no such command. What there is: /help"},
     "/": {"ru": "Такой команды нет", "en": "There is no such command"},
