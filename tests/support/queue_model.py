@@ -304,7 +304,7 @@ class Model:
         p = self.persons[e.ticket.person_id]
         p.weight, p.hard = weight, hard
         e.ticket = replace(e.ticket, weight=weight, in_flight_max=hard)
-        self._settle(p.id)
+        self._settle(p.id, now)
         return True
 
     def claim(self, now: int) -> tuple[Held | None, list[int]]:
