@@ -42,3 +42,8 @@ class App:
     def chat_model(self, model_id: str = "") -> Model:
         """Return a chat model by id, or its fallback if it is gone, or the first one of models.toml."""
         return self.models.heir(model_id) or self.models.of("chat")[0]
+
+    def chat_model_of(self, plan_id: str) -> Model:
+        """Return the chat model that answers people of a plan: the first of models.toml that the plan may use."""
+        chat = self.models.of("chat")
+        return next((model for model in chat if model.allows(plan_id)), chat[0])

@@ -108,7 +108,9 @@ async def _ask(
                 raise
             log.warning("model_retry", model=started.model.id, reason=error.detail)
             stream.restart()
-            if not await _pause(stream, pause_s):
+            # Where there is one server only, it is given the time that it asks for.
+            alone = len(started.model.replicas) == 1
+            if not await _pause(stream, max(pause_s, error.wait_s) if alone else pause_s):
                 return Generated(Usage(0, 0, 0), FINISH_STOPPED, None, started.model)
     raise AssertionError("the loop ends by return or raise")
 
@@ -144,7 +146,7 @@ async def _read(
                 finish_reason = delta.finish_reason or finish_reason
                 stream.feed(delta.text, usage.completion_tokens)
                 stream.think(delta.reasoning)
-                if first_at is None and delta.text:
+                if first_at is None and delta.text and not delta.text.isspace():
                     await flusher.first(stream)
                     first_at = app.clock.now()
                     first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))

@@ -54,6 +54,10 @@ def read(settings: Settings, plans: Catalog | None = None) -> Models:
     for model in found:
         if plans and (unknown := sorted(model.plans - known)):
             raise found.wrong(model.id, "plans", f"names {unknown[0]!r}, and plans.toml has no such plan")
+    chat = found.of("chat")
+    asking = {plan.id for plan in plans.plans if plan.kind != "pack"} if plans else set()
+    if lost := [plan for plan in asking if not any(model.allows(plan) for model in chat)]:
+        raise found.wrong(chat[0].id, "plans", f"leave plan {min(lost)!r} without a chat entry that it may use")
     return found
 
 

@@ -97,7 +97,9 @@ async def accept(app: App, incoming: Incoming, begin: Transaction) -> Accepted:
     person_id = incoming.person.id
     place: Place | None = None
     if opens:
-        place = await plan_limits.admit(app, app.chat_model(), entitlement, person_id=person_id, key=key)
+        place = await plan_limits.admit(
+            app, app.chat_model_of(entitlement.plan_id), entitlement, person_id=person_id, key=key
+        )
     try:
         async with begin() as tx:
             admitted = plan_limits.turn_key(place, key)
@@ -266,12 +268,13 @@ class Opening:
 async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: datetime) -> Turn:
     """Open a turn with its hold. Raises InsufficientTokens."""
     person, entitlement, asked = opening.person, opening.entitlement, opening.rework
-    model = app.chat_model()
+    model = app.chat_model_of(entitlement.plan_id)
     await allowance.ensure(tx, person_id=person.id, now=now)
     thread_id, wished = await thinking.begin_turn(tx, opening.dialog_id)
     think = model.reasons and (wished if opening.think is None else opening.think)
-    output_max = min(model.answer_tokens_max, entitlement.answer_tokens) + (THINKING_TOKENS_MAX if think else 0)
-    output_max = min(output_max, model.context_length // 2)
+    output_max = min(model.answer_tokens_max, entitlement.answer_tokens)
+    if think:  # half of the context is the prompt's, whatever is thought
+        output_max = max(output_max, min(output_max + THINKING_TOKENS_MAX, model.context_length // 2))
     input_max = await _input_max(tx, model, opening, output_max)
     turn = await turns.open_turn(
         tx,
@@ -337,7 +340,9 @@ async def queue(app: App, turn: Turn) -> None:
         if window := service_lanes.kept_by(app, turn):
             await service_lanes.tell(app, [turn], window)
             return
-        fair = app.queues[turn.model]
+        fair = app.queues.get(turn.model)
+        if fair is None:  # its entry has left models.toml: the sweeper ends the turn in words
+            return
         await fair.submit(ticket(app, turn), key=turn.admit_key)
         await signals.send(app.redis, signals.TURNS)
     except Unavailable as error:

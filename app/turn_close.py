@@ -83,7 +83,7 @@ async def answered(
         },
         now=now,
     )
-    if not dialog.titled:
+    if not dialog.titled and not turn.in_group:  # nobody lists a group's dialogs
         await house_work.want(tx, dialog_id=turn.dialog_id, kind="title", now=now)
     return Closed(turn, outcome, await _next_turn(app, tx, turn, now))
 

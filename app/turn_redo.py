@@ -67,7 +67,7 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int, th
         asked = Rework(rework.known(old.instruction), about=old.about_turn_id, pressed=old.id)
         return await _rework(app, begin, person, old, asked, now, anew=True)
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
-    async with _admitted(app, person, old, key, now) as place, begin() as tx:
+    async with _admitted(app, person, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
         if not await dialogs.release_messages(tx, old.place):
@@ -98,7 +98,7 @@ async def _rework(
 ) -> Turn | None:
     """Open the turn; `anew`: what `old` made of the answer is dropped first."""
     key = f"{asked.instruction}:{old.id}:{now.timestamp():.0f}"
-    async with _admitted(app, person, old, key, now) as place, begin() as tx:
+    async with _admitted(app, person, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
         if await turns.reworked(tx, asked.pressed, asked.instruction):
@@ -178,11 +178,11 @@ async def _closed_turn(app: App, person: Person, turn_id: int) -> Turn:
 
 
 @contextlib.asynccontextmanager
-async def _admitted(app: App, person: Person, turn: Turn, key: str, now: datetime) -> AsyncIterator[Place | None]:
+async def _admitted(app: App, person: Person, key: str, now: datetime) -> AsyncIterator[Place | None]:
     """Keep a place while the new turn is written, and give it back where none comes of it."""
     async with app.db.read() as connection:
         entitlement = await entitlements.current(connection, person_id=person.id, now=now)
-    model = app.chat_model(turn.model) if turn.model in app.queues else app.chat_model()
+    model = app.chat_model_of(entitlement.plan_id)
     place = await plan_limits.admit(app, model, entitlement, person_id=person.id, key=key)
     try:
         yield place

@@ -1,5 +1,7 @@
 """Stop: a person ends an answer. What is there is kept and sent; what was not begun costs nothing."""
 
+import contextlib
+
 import structlog
 
 from app import turn_close
@@ -27,10 +29,10 @@ async def stop(app: App, *, chat_id: int, turn_id: int | None = None, person_id:
         )
     if turn is None or turn.status != turns.OPEN or turn.chat_id != chat_id:
         return False
-    try:
-        found = await app.queues[turn.model].cancel(turn.id)
-    except Unavailable:
-        found = Cancelled.UNKNOWN
+    found, fair = Cancelled.UNKNOWN, app.queues.get(turn.model)
+    if fair is not None:  # its entry may have left models.toml
+        with contextlib.suppress(Unavailable):
+            found = await fair.cancel(turn.id)
     log.info("turn_stop", turn=turn.id, found=found.value)
     if found is Cancelled.FLAGGED:
         await signals.send(app.redis, signals.STOPS)

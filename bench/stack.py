@@ -90,6 +90,8 @@ async def running(
                 "FORMA_PLANS_FILE": str(plans_file),
                 "FORMA_HTTP_PORT": str(free_port()),
                 "FORMA_LOG_LEVEL": "WARNING",
+                # Titles and summaries are no answers, and would be counted as their tokens.
+                "FORMA_HOUSE_CALLS": "0",
             }
             if model is None:
                 await _simulate(stack, slots, model_arguments)

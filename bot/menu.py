@@ -3,7 +3,12 @@
 from typing import Any
 
 from aiogram.methods import SetMyCommands, SetMyDescription, SetMyShortDescription, TelegramMethod
-from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+from aiogram.types import (
+    BotCommand,
+    BotCommandScopeAllGroupChats,
+    BotCommandScopeAllPrivateChats,
+    BotCommandScopeChat,
+)
 
 from kit.words import LANGUAGES, Words, words
 
@@ -32,6 +37,21 @@ def commands(say: Words, *, think: bool) -> list[BotCommand]:
         "paysupport": say.say("command-paysupport"),
     }
     return [BotCommand(command=name, description=text) for name, text in texts.items()]
+
+
+def group_commands(say: Words, *, think: bool) -> list[BotCommand]:
+    """Return the commands of groups; what concerns one person alone is sent, and answered, unseen by the others."""
+    texts = {
+        **({"think": say.say("command-think")} if think else {}),
+        "stop": say.say("command-stop"),
+        "new": say.say("command-new"),
+        "balance": say.say("command-balance"),
+        "help": say.say("command-help"),
+    }
+    return [
+        BotCommand(command=name, description=text, is_ephemeral=True if name == "balance" else None)
+        for name, text in texts.items()
+    ]
 
 
 def admin_commands(say: Words) -> list[BotCommand]:
@@ -73,6 +93,9 @@ def all_calls(admin_chat_id: int, admin_language: str, *, think: bool) -> list[T
         calls += [
             SetMyCommands(
                 commands=commands(say, think=think), scope=BotCommandScopeAllPrivateChats(), language_code=code
+            ),
+            SetMyCommands(
+                commands=group_commands(say, think=think), scope=BotCommandScopeAllGroupChats(), language_code=code
             ),
             SetMyDescription(description=say.say("bot-description"), language_code=code),
             SetMyShortDescription(short_description=say.say("bot-short-description"), language_code=code),

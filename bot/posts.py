@@ -7,6 +7,7 @@ from aiogram.methods import SendMessage, SendRichMessage, TelegramMethod
 from aiogram.types import ReplyParameters
 
 from app import free_access, persons, preferences
+from app.persons import Person
 from bot import answers, notices, whispers
 from bot.answers import Message
 from bot.context import Room
@@ -15,44 +16,49 @@ from inference.turns import Turn
 from kit import outbox
 from kit.errors import InsufficientTokens
 from kit.outbox import Post
-from kit.words import words
+from kit.words import Words, words
 
 
 async def messages(room: Room, post: Post) -> tuple[list[Message], Turn | None]:
     """Return what is to be sent for a post, in order, and the turn that it belongs to."""
-    app, payload = room.app, post.payload
+    payload = post.payload
     if "method" in payload:
         method = getattr(aiogram.methods, payload["method"][0].upper() + payload["method"][1:])
         return [_with_private(method.model_validate(payload["data"]))], None
-    async with app.db.read() as connection:
+    async with room.app.db.read() as connection:
         turn = await turns.find(connection, post.turn_id) if post.turn_id else None
         reader_id = turn.person_id if turn else payload.get("person_id", post.chat_id)
-        person = await persons.find(connection, person_id=reader_id)
+        reader = await persons.find(connection, person_id=reader_id)
         answer = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
-        trial = _runs_low(post) and bool(await free_access.offered(app, connection, person_id=reader_id))
-    say = words(person.language if person else app.settings.admin_language)
-    in_group = post.chat_id < 0 and turn is not None
+        trial = _runs_low(post) and bool(await free_access.offered(room.app, connection, person_id=reader_id))
+    say = words(reader.language if reader else room.app.settings.admin_language)
     if post.kind != outbox.ANSWER:
-        notice = notices.message(
-            post.chat_id, say, payload, post.turn_id, app.plans, username=room.username, trial=trial
-        )
-        if "person_id" in payload:  # of one person of a group, and nobody else's business
-            keyboard = whispers.to_private_chat(say, room.username)
-            thread_id = payload.get("thread_id", 0)
-            return [
-                _with_private(whispers.ephemeral(post.chat_id, reader_id, notice.text, keyboard, thread_id=thread_id))
-            ], turn
-        return [_in_thread(Message(notice), turn, first=True) if in_group else Message(notice)], turn
-    assert post.turn_id is not None
-    if answer is None:  # its dialog was deleted, or the question is being answered anew
+        return [_notice(room, post, say, turn, reader_id, trial=trial)], turn
+    if turn is None or answer is None:  # its dialog was deleted, or the question is being answered anew
         return [], turn
+    return _answer(room, post, say, turn, reader, answer, trial=trial), turn
+
+
+def _notice(room: Room, post: Post, say: Words, turn: Turn | None, reader_id: int, *, trial: bool) -> Message:
+    notice = notices.message(
+        post.chat_id, say, post.payload, post.turn_id, room.app.plans, username=room.username, trial=trial
+    )
+    if "person_id" in post.payload:  # of one person of a group, and nobody else's business
+        return _whisper(room, say, post.chat_id, reader_id, notice.text)
+    return _in_group(Message(notice), turn, first=True) if turn and turn.in_group else Message(notice)
+
+
+def _answer(
+    room: Room, post: Post, say: Words, turn: Turn, reader: Person | None, answer: tuple[str, str], *, trial: bool
+) -> list[Message]:
+    app = room.app
+    wanted = preferences.of(reader.settings if reader else {})
     text, thoughts = answer
-    wanted = preferences.of(person.settings if person else {})
     found = answers.messages(
         chat_id=post.chat_id,
-        turn_id=post.turn_id,
+        turn_id=turn.id,
         text=text,
-        payload=payload,
+        payload=post.payload,
         words=say,
         style="rich" if wanted.text == "rich" else "plain-entities",
         allowed_hosts=app.settings.allowed_hosts,
@@ -60,18 +66,20 @@ async def messages(room: Room, post: Post) -> tuple[list[Message], Turn | None]:
         trial=trial,
         thoughts=thoughts,
         can_think=app.chat_model().reasons,
-        in_group=in_group,
+        in_group=turn.in_group,
     )
-    if turn is None or not in_group:
-        return found, turn
-    placed = [_in_thread(message, turn, first=number == 0) for number, message in enumerate(found)]
-    note = answers.wallet_note(say, payload)
-    if note:
-        keyboard = whispers.to_private_chat(say, room.username)
-        placed.append(
-            _with_private(whispers.ephemeral(post.chat_id, turn.person_id, note, keyboard, thread_id=turn.thread_id))
-        )
-    return placed, turn
+    if not turn.in_group:
+        return found
+    placed = [_in_group(message, turn, first=number == 0) for number, message in enumerate(found)]
+    if note := answers.wallet_note(say, post.payload):
+        placed.append(_whisper(room, say, post.chat_id, turn.person_id, note, thread_id=turn.thread_id))
+    return placed
+
+
+def _whisper(room: Room, say: Words, chat_id: int, person_id: int, text: str, *, thread_id: int = 0) -> Message:
+    """Return what one person of a group is told of their tokens."""
+    keyboard = whispers.to_private_chat(say, room.username)
+    return _with_private(whispers.ephemeral(chat_id, person_id, text, keyboard, thread_id=thread_id))
 
 
 def _with_private(call: TelegramMethod[Any]) -> Message:
@@ -79,9 +87,8 @@ def _with_private(call: TelegramMethod[Any]) -> Message:
     return Message(call, (private,) if private else ())
 
 
-def _in_thread(message: Message, turn: Turn | None, *, first: bool) -> Message:
+def _in_group(message: Message, turn: Turn, *, first: bool) -> Message:
     """Return a message for a group: in its turn's topic, the first one as a reply to what was asked."""
-    assert turn is not None
     place: dict[str, Any] = {"message_thread_id": turn.thread_id or None}
     if first and turn.reply_to_message_id:
         place["reply_parameters"] = ReplyParameters(

@@ -18,15 +18,19 @@
 Nothing of the prompt or the answer is in the message.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from kit.errors import Unavailable
 
+BUSY_S_MAX: Final = 10.0
+"""A server that answers 429 or 503 gets nothing for as long as it says, but no longer than this."""
+
 
 class ModelError(Unavailable):
-    """Root of the tree; `detail` is for the log."""
+    """Root of the tree; `detail` is for the log. `wait_s`: how long the server wants to be left alone."""
 
     retryable: ClassVar[bool] = True
+    wait_s: float = 0.0
 
     def __init__(self, detail: str = "", *, started: bool = False) -> None:
         super().__init__("vllm", detail)
@@ -63,6 +67,7 @@ class Busy(ModelError):
     def __init__(self, status: int, retry_after_s: float | None) -> None:
         super().__init__(str(status))
         self.status, self.retry_after_s = status, retry_after_s
+        self.wait_s = min(retry_after_s or 0.0, BUSY_S_MAX)
 
 
 class BrokenAnswer(ModelError):

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from app import free_access, persons
 from app.context import App
 from app.turn_accept import Incoming, accept
-from bench.chat import Telegram
 from bench.gpu import clients
 from bench.gpu.place import Place
+from bench.telegram import Telegram
 from cli.compose import open_app
 from inference import dialogs
 

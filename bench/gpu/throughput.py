@@ -11,10 +11,10 @@ import aiohttp
 import sqlalchemy as sa
 
 from app.context import App
-from bench.chat import Telegram
 from bench.gpu import clients
 from bench.gpu.place import Place
 from bench.stack import Stack
+from bench.telegram import Telegram
 from cli.compose import open_app
 from inference import dialogs, history, prompt, turns
 

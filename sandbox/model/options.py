@@ -120,6 +120,7 @@ _HELP: Final = {
     "answer_tokens_max": "longest answer of its own choice, tokens",
     "reasoning_field": "name of the reasoning field in a delta",
     "prompt_tokens_details": "report cached tokens",
+    "tokenizer": "serve /tokenize",
     "seed": "seed of jitter and faults",
 }
 

@@ -14,6 +14,7 @@ GRANTED = """
 """
 BOUGHT = {"ru": "первые уже ваши", "en": "the first are yours already"}
 NEVER = {"ru": "Само не продлится", "en": "It never renews"}
+LAPSE = {"ru": "Раньше всего сгорят 2 000 000 токенов", "en": "First to lapse: 2,000,000 tokens"}
 NEXT = {"ru": "Следующие токены", "en": "The next tokens come"}
 
 
@@ -49,6 +50,7 @@ async def test_a_year_is_compared_bought_and_shown_with_its_next_tokens(
     card = await shop.card(person, NEVER[say.language])
     assert ends in card
     assert NEXT[say.language] in card
+    assert LAPSE[say.language] in card
     await person.send("/subscription")
     shown = await person.wait_for(NEVER[say.language], timeout_s=WAIT_S)
     assert not any(say.resume in label or say.cancel in label for label in shown.labels)
