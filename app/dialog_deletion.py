@@ -18,13 +18,17 @@ from kit import inbox, outbox
 log = structlog.get_logger(__name__)
 
 
-async def erase(app: App, tx: AsyncConnection, *, chat_id: int, dialog_ids: Sequence[int]) -> list[int]:
+async def erase(
+    app: App, tx: AsyncConnection, *, chat_id: int, dialog_ids: Sequence[int], update: int = 0
+) -> list[int]:
     """Erase dialogs of a chat; return the turns that are open in them, for `stop` after the commit.
+
+    `update` is the row of the inbox by which a person asked for it, 0 for none: it may quote what is erased.
 
     A crash in between harms nothing: what such a turn still brings finds no dialog to stand in.
     """
     open_turns = await dialog_list.delete(tx, chat_id=chat_id, dialog_ids=dialog_ids, now=app.clock.now())
-    await inbox.blank(tx, source=inbox.TELEGRAM, chat_id=chat_id)
+    await inbox.blank(tx, source=inbox.TELEGRAM, chat_id=chat_id, handling=update)
     await outbox.blank_sent(tx, chat_id)
     log.info("dialogs_deleted", chat=chat_id, dialogs=len(dialog_ids), open=len(open_turns))
     return open_turns

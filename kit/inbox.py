@@ -110,15 +110,17 @@ async def mark_failed(tx: AsyncConnection, item_id: int, *, error: str, now: dat
     return attempts is not None and attempts >= ATTEMPTS_MAX
 
 
-async def blank(tx: AsyncConnection, *, source: str, chat_id: int) -> int:
+async def blank(tx: AsyncConnection, *, source: str, chat_id: int, handling: int) -> int:
     """Empty a chat's handled messages and button presses, which hold people's words; payments stay as they came.
+
+    The row that is being handled, `handling`, is emptied as well.
 
     Reads all rows of the last days, since nobody asks for them by chat but a person who deletes. Returns how many.
     """
     done = await tx.execute(
         sa.text(
             """
-            UPDATE inbox SET body = '{}' WHERE source = :source AND handled_at IS NOT NULL AND (
+            UPDATE inbox SET body = '{}' WHERE source = :source AND (handled_at IS NOT NULL OR id = :handling) AND (
                 CASE WHEN body ? 'message' THEN body #> '{message,chat,id}'
                      WHEN body ? 'edited_message' THEN body #> '{edited_message,chat,id}'
                      WHEN body ? 'callback_query' THEN body #> '{callback_query,message,chat,id}' END
@@ -126,7 +128,7 @@ async def blank(tx: AsyncConnection, *, source: str, chat_id: int) -> int:
               AND NOT coalesce(body -> 'message', '{}') ?| ARRAY['successful_payment', 'refunded_payment']
             """
         ),
-        {"source": source, "chat": chat_id},
+        {"source": source, "chat": chat_id, "handling": handling},
     )
     return done.rowcount
 

@@ -165,7 +165,9 @@ async def delete_all(query: CallbackQuery, ctx: Context) -> None:
 
 async def _delete(ctx: Context, query: CallbackQuery, dialog_ids: list[int], *, page: int) -> None:
     async with ctx.transaction() as tx:
-        open_turns = await dialog_deletion.erase(ctx.app, tx, chat_id=ctx.chat_id, dialog_ids=dialog_ids)
+        open_turns = await dialog_deletion.erase(
+            ctx.app, tx, chat_id=ctx.chat_id, dialog_ids=dialog_ids, update=ctx.item.id
+        )
         _edit(ctx, query, *await _listed(ctx, tx, page))
     await dialog_deletion.stop(ctx.app, chat_id=ctx.chat_id, turn_ids=open_turns)
     for turn_id in open_turns:

@@ -16,7 +16,7 @@ BUDGET = 1_500
 WISH = {"ru": "Сожми весь разговор", "en": "Condense the whole conversation"}
 RECALL = {"ru": "Напомни коротко", "en": "Remind me briefly"}
 OF_PERSON = "FROM summaries s JOIN dialogs d ON d.id = s.dialog_id WHERE d.person_id = :id"
-WORK_OF_PERSON = "FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE person_id = :id AND kind = 'summary'"
+WORK_OF_PERSON = "FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id AND w.kind = 'summary'"
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,14 @@ async def summarised(forma: Forma, person: Person, version: int = 1) -> None:
 async def prompt_of(forma: Forma, person: Person) -> list[dict[str, Any]]:
     """The messages of the person's last prompt."""
     mine = [one for one in await forma.llm.requests() if one["body"].get("cache_salt") == str(person.id)]
-    answered = [one for one in mine if not one["body"]["messages"][-1]["content"].startswith(tuple(WISH.values()))]
+    answered = [one for one in mine if "[[" in one["body"]["messages"][-1]["content"]]
     found: list[dict[str, Any]] = answered[-1]["body"]["messages"]
     return found
+
+
+async def rested(forma: Forma, person: Person) -> None:
+    """Wait until nothing is to be summarised."""
+    await forma.quiet_until(f"SELECT count(*) = 0 {WORK_OF_PERSON}", id=person.id)
 
 
 async def wishes(forma: Forma, person: Person) -> list[list[dict[str, Any]]]:
@@ -67,6 +72,7 @@ async def test_the_oldest_turns_give_way_to_a_summary_that_nobody_pays_for(forma
     person = await forma.person(language)
     await talk(forma, person, range(1, 8))
     await summarised(forma, person)
+    await rested(forma, person)
     (wish,) = await wishes(forma, person)
     assert questions(wish)[0] == 1
     await forma.said(person, "[[tokens: 20]] question-8")
@@ -105,7 +111,11 @@ async def test_what_is_remembered_is_shown_and_can_be_forgotten(forma: Forma, la
     assert say("context-summary", turns=covered) in seen.text
     assert "Симуляция" in seen.text or "imulat" in seen.text
     used = await forma.scalar(f"SELECT prompt_tokens {OF_PERSON}", id=person.id)
-    assert say("context", model="forma-sim", tokens=used, budget=BUDGET, turns=7 - covered) in seen.text
+    last = await forma.scalar(
+        "SELECT input_tokens + output_tokens FROM turns WHERE person_id = :id ORDER BY id DESC LIMIT 1", id=person.id
+    )
+    shown = {"model": "forma-sim", "budget": BUDGET, "turns": 7 - covered}
+    assert any(say("context", tokens=tokens, **shown) in seen.text for tokens in (used, last))
     pressed = await person.press(seen, say("button-summary-forget"))
     assert (await person.toast(pressed))["text"] == say("toast-summary-forgotten")
     await person.wait_for(say("context-forgotten", turns=covered))
@@ -127,8 +137,9 @@ async def test_an_earlier_summary_is_folded_into_the_new_one(forma: Forma) -> No
     second = (await wishes(forma, person))[1]
     assert second[2] == {"role": "assistant", "content": first}
     assert questions(second)[0] == questions((await wishes(forma, person))[0])[-1] + 1
+    await rested(forma, person)
     covered = await forma.scalar(f"SELECT turns {OF_PERSON}", id=person.id)
-    assert covered == questions(second)[-1]
+    assert covered == questions((await wishes(forma, person))[-1])[-1]
     for prompt in [one for one in await forma.llm.requests() if one["body"].get("cache_salt") == str(person.id)]:
         assert prompt["prompt_tokens"] <= BUDGET + 60  # what the wish for a summary adds
 
@@ -137,13 +148,13 @@ async def test_a_summary_that_fails_leaves_the_history_and_is_tried_with_a_bound
     person = await forma.person("ru")
     await forma.llm.fault("error", match="Сожми", count=None)
     try:
-        await talk(forma, person, range(1, 7))
+        await talk(forma, person, range(1, 8))
         for number in (1, 2, 3):
             await put_off(forma, person, "summary", number)
-            await talk(forma, person, range(number + 6, number + 7))
+            await talk(forma, person, range(number + 7, number + 8))
             await forma.advance(seconds=130)
         before = len(await wishes(forma, person))
-        await talk(forma, person, range(10, 14))
+        await talk(forma, person, range(11, 14))
         assert len(await wishes(forma, person)) == before == 3
         prompt = await prompt_of(forma, person)
         assert [one["role"] for one in prompt[:2]] == ["system", "user"]
@@ -161,23 +172,21 @@ async def test_a_summary_that_fails_leaves_the_history_and_is_tried_with_a_bound
 async def test_a_summary_made_while_the_dialog_goes_on_loses_no_turn(forma: Forma) -> None:
     person = await forma.person("ru")
     await forma.llm.fault("slow", match="Сожми", count=1)
-    await talk(forma, person, range(1, 7))
-    await forma.quiet_until(f"SELECT count(*) > 0 {WORK_OF_PERSON} AND tries = 1", id=person.id)
-    await talk(forma, person, range(7, 10))
+    await talk(forma, person, range(1, 8))
+    await talk(forma, person, range(8, 10))
     await summarised(forma, person)
+    await rested(forma, person)
+    covered = [number for wish in await wishes(forma, person) for number in questions(wish)]
     await forma.said(person, "[[tokens: 20]] question-10")
-    covered = questions((await wishes(forma, person))[0])
     assert covered + questions(await prompt_of(forma, person)) == list(range(1, 11))
 
 
 async def test_what_was_deleted_meanwhile_is_not_summarised(forma: Forma) -> None:
     person = await forma.person("ru")
     await forma.llm.fault("slow", match="Сожми", count=1)
-    await talk(forma, person, range(1, 7))
-    await forma.quiet_until(
-        f"SELECT count(*) > 0 {WORK_OF_PERSON} AND tries = 1",
-        id=person.id,
-    )
+    await talk(forma, person, range(1, 8))
+    begun = f"SELECT (SELECT count(*) {WORK_OF_PERSON} AND tries = 1) + (SELECT count(*) {OF_PERSON}) > 0"
+    await forma.quiet_until(begun, id=person.id)
     await person.send("/dialogs")
     seen = await person.wait_for(lambda one: "Удалить все" in one.labels)
     await person.press(seen, "Удалить все")
