@@ -154,7 +154,9 @@ const outside = {
     if (store.answers.size > ANSWERS_MAX) store.answers.delete(store.answers.keys().next().value);
     tell("answer", event);
   },
-  ephemeral: (event) => tell("ephemeral", event),
+  // What one person alone is told in a group: no chat keeps it, so it is shown as the answer to a button is.
+  ephemeral: ({ user_id: person_id, chat_id, message }) =>
+    tell("answer", { person_id, chat_id, text: message.text, show_alert: true }),
   subscription: (event) => tell("subscriptions", event.subscription),
   refund: () => tell("subscriptions"),
   call: (event) => tell("call", event),
