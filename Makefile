@@ -24,7 +24,7 @@ define install
 	 else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
-.PHONY: help up test test-money test-vllm bench bench-ledger bench-queue soak check format install install-dev requirements doctor clean
+.PHONY: help up test test-fair test-money test-vllm bench bench-ledger bench-queue bench-fair soak check format install install-dev requirements doctor clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,10 @@ doctor: $(INSTALLED)  ## check a set-up
 	@$(BIN)/python -m cli doctor
 
 test: $(INSTALLED_DEV)  ## the whole suite, embedded servers included
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not money and not vllm" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not money and not vllm and not fair" $(ARGS)
+
+test-fair: $(INSTALLED_DEV)  ## the slow tests of the fair queue: long histories, many seeds, the benchmark's scenes (20 min)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m fair $(ARGS)
 
 test-money: $(INSTALLED_DEV)  ## the tests of money at full size: every kill point, long histories (hours)
 	$(BIN)/python -m tests.money $(ARGS)
@@ -54,6 +57,9 @@ bench-ledger: $(INSTALLED_DEV)  ## measure: holds and settlements against bare a
 
 bench-queue: $(INSTALLED_DEV)  ## measure: the fair queue's operations with 100 to 100 thousand tickets waiting (10 min)
 	$(BIN)/python -m bench.queue $(ARGS)
+
+bench-fair: $(INSTALLED_DEV)  ## measure: who waits how long for a slot, under three policies, and in real time (10 min)
+	$(BIN)/python -m bench.fair $(ARGS)
 
 soak: $(INSTALLED_DEV)  ## random kills for a night: processes die while people chat (hours)
 	$(BIN)/python -m pytest -q -m slow tests/crash $(ARGS)

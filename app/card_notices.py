@@ -82,6 +82,15 @@ async def failed(app: App, tx: AsyncConnection, judged: Judged, *, payment_id: i
     await alert(app, tx, "admin-alert-card-failed", said, dedup_key=f"alert:card:{payment_id}", now=now)
 
 
+async def needs_email(app: App, tx: AsyncConnection, mine: Subscription, kept: Method, *, now: datetime) -> None:
+    """Tell person and operator that a card was not charged, since its receipt has no address to go to."""
+    key = f"{mine.id}:{now.isoformat()}"
+    args = _args(mine) | {"card": kept.ending, "subscription": mine.id}
+    await tell(tx, mine.person_id, "card-needs-email", args, key, now)
+    said = {"id": mine.person_id, "plan": mine.titles, "kopecks": mine.amount, "reason": "no_email"}
+    await alert(app, tx, "admin-alert-card-failed", said, dedup_key=f"alert:card-needs-email:{key}", now=now)
+
+
 async def cancelled(
     app: App,
     tx: AsyncConnection,

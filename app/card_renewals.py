@@ -85,6 +85,12 @@ async def _charge(app: App, subscription_id: int) -> bool:
         mine = await subscriptions.find(connection, subscription_id)
         email = await receipt_emails.known(connection, mine.person_id) if mine else ""
     async with app.db.transaction() as tx:
+        if receipts.needs_email(app.settings.yookassa_receipts) and not receipts.is_email(email):
+            # They began while no receipts were sent. The page asks for the address.
+            passed_over = await card_renewals.pass_over(tx, subscription_id, now=now)
+            if passed_over is not None:
+                await card_notices.needs_email(app, tx, *passed_over, now=now)
+            return True
         going = await card_renewals.begin(tx, subscription_id, build=partial(_request, app, email), now=now)
     if going is None:
         return True

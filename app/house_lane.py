@@ -79,7 +79,7 @@ class HouseLane:
 
     async def _nobody_is_kept(self) -> bool:
         """Tell whether a call of the house takes no slot that a person could want in the next moment."""
-        for fair in self._app.queues.values():
+        for fair in list(self._app.queues.values()):
             state = await fair.snapshot()
             spare = state.free - len(self._tasks)
             if spare <= 0 or (state.waiting and spare <= state.reserve):

@@ -12,6 +12,7 @@ from app import (
     refunding,
     renewals,
     rouble_refunds,
+    service_lanes,
 )
 from app.context import App
 from billing import cases as billing_cases
@@ -57,6 +58,7 @@ async def minute(app: App) -> None:
     await invitations.reward_due(app, now=now, limit=BATCH_MAX)
     async with app.db.transaction() as tx:
         await cases.remind(app, tx, now=now, limit=BATCH_MAX)
+    await service_lanes.expire(app)
 
 
 async def hour(app: App) -> None:

@@ -48,16 +48,29 @@ async def follow_yookassa(ctx: dict[str, Any]) -> None:
 
 
 async def roubles(ctx: dict[str, Any]) -> None:
-    """Payments, refunds and receipts in roubles whose outcome is open, and cards that are to be charged."""
-    await rouble_payments.sweep(ctx["app"])
-    await card_renewals.sweep(ctx["app"])
-    await rouble_refunds.sweep(ctx["app"])
-    await rouble_receipts.sweep(ctx["app"])
+    """Payments, refunds and receipts in roubles whose outcome is open, and cards that are to be charged.
+
+    What is wrong with one of them holds up no other; the first such error is raised in the end.
+    """
+    errors: list[Exception] = []
+    for part in (rouble_payments.sweep, card_renewals.sweep, rouble_refunds.sweep, rouble_receipts.sweep):
+        try:
+            await part(ctx["app"])
+        except Exception as error:
+            log.exception("sweep_failed", part=part.__module__)
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 async def send_refunds(ctx: dict[str, Any]) -> None:
     """A refund in roubles was just written down."""
     await rouble_refunds.sweep(ctx["app"])
+
+
+async def follow_service(ctx: dict[str, Any]) -> None:
+    """The operator has begun or ended a slow lane or a maintenance window."""
+    await turn_sweep.follow_service(ctx["app"])
 
 
 async def sweep(ctx: dict[str, Any]) -> None:
@@ -118,7 +131,13 @@ def _told(job: Job) -> Job:
 
 # These run for messages: that they work again shows by their silence, not by a look into the database each time.
 FREQUENT = (queue_turn.__name__,)
-FUNCTIONS = (_told(queue_turn), _told(reconcile_stars), _told(follow_yookassa), _told(send_refunds))
+FUNCTIONS = (
+    _told(queue_turn),
+    _told(reconcile_stars),
+    _told(follow_yookassa),
+    _told(send_refunds),
+    _told(follow_service),
+)
 
 
 def schedules() -> list[CronJob]:

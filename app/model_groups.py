@@ -47,12 +47,17 @@ def read(settings: Settings, plans: Catalog | None = None) -> Models:
     """
     if settings.model_url:
         key = settings.model_key.get_secret_value()
-        return models_file.single_model(settings.model_url, settings.model_name, key)
+        parser = settings.model_reasoning_parser
+        return models_file.single_model(settings.model_url, settings.model_name, key, reasoning_parser=parser)
     found = models_file.load(settings.models_file)
     known = {plan.id for plan in plans.plans} if plans else set()
     for model in found:
         if plans and (unknown := sorted(model.plans - known)):
             raise found.wrong(model.id, "plans", f"names {unknown[0]!r}, and plans.toml has no such plan")
+    chat = found.of("chat")
+    asking = {plan.id for plan in plans.plans if plan.kind != "pack"} if plans else set()
+    if lost := [plan for plan in asking if not any(model.allows(plan) for model in chat)]:
+        raise found.wrong(chat[0].id, "plans", f"leave plan {min(lost)!r} without a chat entry that it may use")
     return found
 
 

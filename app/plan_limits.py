@@ -8,9 +8,11 @@ stopped or failed gives its part back. The windows are in Redis alone; docs/deci
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import pay_sheet
 from app.context import App
+from billing import entitlements
 from billing.catalog import Plan, Terms
 from billing.entitlements import Entitlement
 from inference.models import Model, Prices
@@ -109,6 +111,30 @@ async def true_up(app: App, turn: Turn, tokens: int) -> None:
         await queue.charge(turn.person_id, tokens - counted)
     except Unavailable:
         log.warning("charge_skipped", turn=turn.id)
+
+
+async def more_context(app: App, turn: Turn) -> dict[str, object]:
+    """Return, as arguments of a notice, the plan with which the model would read more than this turn's plan let it."""
+    most = app.chat_model(turn.model).input_tokens_max
+    async with app.db.read() as connection:
+        return await _more(app, connection, turn, "context_tokens", bound=turn.input_max, most=most)
+
+
+async def more_answer(app: App, connection: AsyncConnection, turn: Turn) -> dict[str, object]:
+    """Return, as `more_context` does, the plan with which answers get longer than this one, which was cut."""
+    most = app.chat_model(turn.model).answer_tokens_max
+    return await _more(app, connection, turn, "answer_tokens", bound=turn.output_max, most=most)
+
+
+async def _more(
+    app: App, connection: AsyncConnection, turn: Turn, term: str, *, bound: int, most: int
+) -> dict[str, object]:
+    entitlement = await entitlements.current(connection, person_id=turn.person_id, now=app.clock.now())
+    found = lift(app, entitlement, term)
+    # Where the model or the balance was the bound, no plan helps.
+    if bound < found.own or found.own >= most:
+        found = Lift()
+    return {"plan": found.titles, "plan_id": found.plan_id}
 
 
 def expected(prices: Prices) -> int:

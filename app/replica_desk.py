@@ -81,7 +81,7 @@ async def drain(
     """Let a replica finish what it has and give it nothing new, or take it back in."""
     await orders.drain(tx, model_id, replica.base_url, drained=drained, now=now)
     details = {"model": model_id, "replica": replica.base_url}
-    action = "replica-drain" if drained else "replica-resume"
+    action = "replica_drain" if drained else "replica_resume"
     await audit.record(tx, actor_id=actor_id, action=action, subject_id=None, details=details, now=now)
 
 
@@ -92,4 +92,4 @@ async def weigh(
     assert 1 <= weight <= WEIGHT_MAX
     await orders.weigh(tx, model_id, replica.base_url, weight=weight, now=now)
     details = {"model": model_id, "replica": replica.base_url, "weight": weight}
-    await audit.record(tx, actor_id=actor_id, action="replica-weight", subject_id=None, details=details, now=now)
+    await audit.record(tx, actor_id=actor_id, action="replica_weight", subject_id=None, details=details, now=now)

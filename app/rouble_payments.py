@@ -22,7 +22,7 @@ from billing.yookassa import objects
 from billing.yookassa.client import YooKassa
 from billing.yookassa.errors import NotReached, Refused, Unknown
 from kit import ids, inbox
-from kit.errors import Conflict
+from kit.errors import Conflict, Unavailable
 from kit.words import Key
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 BATCH_MAX = 50
 TOGETHER_MAX = 4
 NOTIFICATIONS_MAX = 100
+# One object that YooKassa does not tell of holds up no other; after so many it is away.
+UNTOLD_MAX = 3
 # The list is looked through for what a lost request may have made: so long around it, so many pages.
 WINDOW_BEFORE, WINDOW_AFTER = timedelta(minutes=5), timedelta(hours=1)
 PAGES_MAX = 100
@@ -185,14 +187,22 @@ async def heed(app: App) -> None:
         return
     async with app.db.read() as connection:
         items = await inbox.unhandled(connection, source=inbox.YOOKASSA, limit=NOTIFICATIONS_MAX)
+    untold = 0
     for item in items:
         try:
             await _heed(app, item)
         except (NotReached, Unknown) as error:
             log.warning("notification_waits", item=item.id, detail=error.detail)
-            return
+            untold += 1
+            if isinstance(error, NotReached) or untold == UNTOLD_MAX:
+                return
+        except Unavailable:
+            raise
         except Conflict as error:
-            await _set_aside(app, item, str(error))
+            await _failed(app, item, str(error), tries=1)
+        except Exception as error:
+            log.exception("notification_failed", item=item.id)
+            await _failed(app, item, type(error).__name__, tries=inbox.ATTEMPTS_MAX)
 
 
 async def _heed(app: App, item: inbox.Item) -> None:
@@ -227,12 +237,14 @@ async def _heed_refund(app: App, item: inbox.Item, refund_id: str) -> None:
         await rouble_refunds.record(app, found, item=item)
 
 
-async def _set_aside(app: App, item: inbox.Item, error: str) -> None:
-    """Close a notification that contradicts the books; the operator looks."""
+async def _failed(app: App, item: inbox.Item, error: str, *, tries: int) -> None:
+    """Count that a notification contradicts the books or cannot be handled; at the last try the operator looks."""
     now, code = app.clock.now(), ids.error_code()
-    log.error("notification_set_aside", item=item.id, code=code, error=error)
     async with app.db.transaction() as tx:
         await inbox.mark_failed(tx, item.id, error=error, now=now)
+        if item.attempts + 1 < tries:
+            return
+        log.error("notification_set_aside", item=item.id, code=code, error=error)
         await inbox.mark_handled(tx, item.id, now=now)
         args = {"where": YOOKASSA, "code": code}
         await alert(app, tx, "admin-alert-bug", args, dedup_key=f"alert:inbox:{item.id}", now=now)

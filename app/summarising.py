@@ -17,8 +17,9 @@ from app.context import App
 from app.house_calls import Said
 from app.persons import Person
 from billing import entitlements
-from inference import counting, dialogs, house_work, prompt, summaries, turns
+from inference import counting, dialogs, history, house_work, prompt, summaries, turns
 from inference.dialogs import Message
+from inference.errors import BrokenAnswer
 from inference.house_work import Work
 from inference.models import Model, Replica
 from inference.prompt import ChatMessage
@@ -88,6 +89,8 @@ async def summarise(app: App, vllm: VllmClient, work: Work) -> None:
         text = _whole_lines(said)
         left = [*scene.head(text), *prompt.chat(scene.messages[len(folded) :])]
         tokens = await counting.whole(vllm, server, scene.model, left)
+    if not text:  # which is no fault of the server's
+        raise BrokenAnswer("no summary")
     await _keep(app, work, scene, folded, said, text=text, tokens=tokens)
 
 
@@ -99,21 +102,25 @@ async def _look(app: App, connection: AsyncConnection, dialog_id: int) -> Scene 
     model = app.chat_model(last.model) if last.model in app.models.entries else app.chat_model()
     entitlement = await entitlements.current(connection, person_id=person.id, now=app.clock.now())
     known = await summaries.of(connection, dialog_id)
-    messages = await dialogs.history(
-        connection, dialog_id=dialog_id, turn_id=last.id, after=known.covers_turn_id, model=model.id
+    messages = await history.of(
+        connection, dialog_id=dialog_id, turn_id=last.id, until=last.id, after=known.covers_turn_id, model=model.id
     )
     return Scene(person, model, min(entitlement.context_tokens, model.input_tokens_max), known, messages)
 
 
 async def _counted(app: App, vllm: VllmClient, server: Replica, scene: Scene) -> Scene:
     """Return the scene with every message counted, as far as the server can; what is counted is kept."""
-    counts = await counting.missing(vllm, server, scene.model, scene.messages)
-    if not counts:
-        return scene
-    async with app.db.transaction() as tx:
-        await counting.remember(tx, counts, model=scene.model.id)
-    counted = [replace(one, tokens=counts.get(one.id, one.tokens)) for one in scene.messages]
-    return replace(scene, messages=counted)
+    messages = await counting.counted(vllm, server, scene.model, scene.messages)
+    # An answer with its continuation is one message here and two in the table: it has no number.
+    fresh = {
+        new.id: new.tokens
+        for new, old in zip(messages, scene.messages, strict=True)
+        if new.id and old.tokens is None and new.tokens is not None
+    }
+    if fresh:
+        async with app.db.transaction() as tx:
+            await counting.remember(tx, fresh, model=scene.model.id)
+    return replace(scene, messages=messages)
 
 
 def _fold(scene: Scene) -> list[Message]:

@@ -1,6 +1,6 @@
 """Imports every module that defines tables, so that `kit.db.metadata` is complete for migrations and drift tests."""
 
-from app import admin_requests, incidents, persons
+from app import admin_requests, answer_keyboards, incidents, persons, service_orders
 from billing import (
     card_tables,
     cases,
@@ -18,6 +18,7 @@ from kit import audit, chats, inbox, outbox, stamp
 
 __all__ = [
     "admin_requests",
+    "answer_keyboards",
     "audit",
     "card_tables",
     "cases",
@@ -33,6 +34,7 @@ __all__ = [
     "replica_orders",
     "rouble_receipts",
     "rouble_tables",
+    "service_orders",
     "stamp",
     "star_reconciliation",
     "star_transactions",

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 # One warning when a fifth is left; beyond LOW_LOOK_TOKENS nobody is near it and the lots need not be read.
 LOW_FRACTION = 5
 LOW_LOOK_TOKENS = 2_000_000
+# How vLLM says that an answer came to its bound.
+CUT = "length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Closed:
 
 
 async def answered(
-    app: App, tx: AsyncConnection, turn: Turn, *, text: str, outcome: Outcome, fence: int
+    app: App, tx: AsyncConnection, turn: Turn, *, text: str, outcome: Outcome, fence: int, thoughts: str = ""
 ) -> Closed | None:
     """End a turn with an answer (whole or stopped by its person): settle, store, put the delivery into the outbox."""
     now = app.clock.now()
@@ -55,7 +57,15 @@ async def answered(
     _count(turn, outcome, now)
     if dialog.deleted:  # while it was written: it is paid for, and nobody wants it
         return Closed(turn, outcome, None)
-    await dialogs.add_answer(tx, dialog_id=turn.dialog_id, turn_id=turn.id, chat_id=turn.chat_id, text=text, now=now)
+    await dialogs.add_answer(
+        tx,
+        dialog_id=turn.dialog_id,
+        turn_id=turn.id,
+        chat_id=turn.chat_id,
+        text=text,
+        thoughts=thoughts or None,
+        now=now,
+    )
     await outbox.add(
         tx,
         kind=outbox.ANSWER,
@@ -69,10 +79,11 @@ async def answered(
             "courtesy": settlement.courtesy,
             "available": settlement.available_after,
             **await _wallet_notes(tx, turn.person_id, settlement, now),
+            **(await plan_limits.more_answer(app, tx, turn) if outcome.finish_reason == CUT else {}),
         },
         now=now,
     )
-    if not dialog.titled:
+    if not dialog.titled and not turn.in_group:  # nobody lists a group's dialogs
         await house_work.want(tx, dialog_id=turn.dialog_id, kind="title", now=now)
     return Closed(turn, outcome, await _next_turn(app, tx, turn, now))
 
@@ -194,11 +205,24 @@ async def _next_turn(app: App, tx: AsyncConnection, turn: Turn, now: datetime) -
 async def open_next(
     app: App, tx: AsyncConnection, *, dialog_id: int, chat_id: int, person_id: int, now: datetime
 ) -> Turn | None:
-    """Open a turn over a dialog's waiting messages if it has none; tells the person when tokens have run out."""
+    """Open a turn over a dialog's waiting messages if it has none; tells the person when tokens have run out.
+
+    In a group it is the turn of whoever has waited longest and can pay.
+    """
     await dialogs.lock(tx, dialog_id)
     if await turns.open_of_dialog(tx, dialog_id):
         return None
-    waiting = await dialogs.waiting(tx, dialog_id)
+    for payer_id in await dialogs.waiting_authors(tx, dialog_id) if chat_id < 0 else [person_id]:
+        opened = await _open_for(app, tx, dialog_id=dialog_id, chat_id=chat_id, person_id=payer_id, now=now)
+        if opened:
+            return opened
+    return None
+
+
+async def _open_for(
+    app: App, tx: AsyncConnection, *, dialog_id: int, chat_id: int, person_id: int, now: datetime
+) -> Turn | None:
+    waiting = await dialogs.waiting(tx, dialog_id, author_id=person_id)
     person = await persons.find(tx, person_id=person_id)
     if not waiting.ids or person is None:
         return None
@@ -219,12 +243,17 @@ async def open_next(
     except InsufficientTokens as error:
         if not error.reserved:
             error = with_next_tokens(error, entitlement, now)
+            payload: dict[str, object] = {"notice": error.code, "args": error.params}
+            if chat_id < 0:
+                # Nobody in a group waits for one person's tokens: they are told, alone, and may ask again.
+                payload["person_id"] = person_id
+                await dialogs.drop_waiting(tx, waiting.ids)
             await outbox.add(
                 tx,
                 kind=outbox.NOTICE,
                 chat_id=chat_id,
                 dedup_key=f"waiting-unpaid:{waiting.ids[0]}",
-                payload={"notice": error.code, "args": error.params},
+                payload=payload,
                 now=now,
             )
         return None

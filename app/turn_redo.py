@@ -1,4 +1,4 @@
-"""Redo: the same question answered afresh — after a failure, a stop, an edit — and the continuation of an answer."""
+"""Redo: a question answered afresh, and an answer made shorter or deeper, or continued, by the buttons under it."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -12,16 +12,15 @@ from app import plan_limits
 from app.context import App
 from app.persons import Person
 from app.plan_limits import Place
-from app.turn_accept import Transaction, open_for_waiting, queue, widen, with_next_tokens
+from app.turn_accept import Opening, Transaction, open_for_waiting, open_turn, queue, widen, with_next_tokens
 from billing import entitlements
-from inference import dialogs, prompt, turns
+from inference import dialogs, prompt, rework, summaries, turns
+from inference.rework import Instruction, Rework
 from inference.turns import Turn
 from kit.errors import InsufficientTokens, Rejected
 
 # What an answer takes that has not been written yet.
 ANSWER_TOKENS_USUAL = 450
-# Telegram's ids of messages end far below: keys of ours for messages that a button wrote stand beyond, negative.
-_CONTINUE_KEY = -(10**12)
 
 
 class Expired(Rejected):
@@ -42,27 +41,38 @@ class StillOpen(Rejected):
     code = "toast-wait"
 
 
+class Replaced(Rejected):
+    """A button belongs to an answer that is no longer part of the dialog: its question was asked again."""
+
+    code = "toast-answer-replaced"
+
+
 class Done(Rejected):
     """A button was pressed before and did its work."""
 
     code = "toast-already"
 
 
-async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) -> Turn | None:
+async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int, think: bool = False) -> Turn | None:
     """Answer a closed turn's question again: its messages move to a new turn, its answer leaves the dialog.
 
-    None when the dialog has an open turn: then the messages wait for its end. Raises Expired, OtherPerson, StillOpen,
-    Done, RateLimited, QueueFull, InsufficientTokens.
+    It is thought about if it was before, or with `think`. A turn that reworked an answer does so again. None when the
+    dialog has an open turn: then the messages wait for its end. Raises Expired, OtherPerson, StillOpen, Done,
+    RateLimited, QueueFull, InsufficientTokens.
     """
     now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)
+    thinking = think or old.thinking
+    if old.instruction and old.about_turn_id and not think:
+        asked = Rework(rework.known(old.instruction), about=old.about_turn_id, pressed=old.id)
+        return await _rework(app, begin, person, old, asked, now, anew=True)
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
-    async with _admitted(app, person, old, key, now) as place, begin() as tx:
+    async with _admitted(app, person, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
-        if not await dialogs.release_messages(tx, turn_id):
+        if not await dialogs.release_messages(tx, old.place):
             raise Done
-        opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now)
+        opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now, thinking=thinking)
     if opened:
         await queue(app, opened)
     else:
@@ -70,33 +80,56 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int) ->
     return opened
 
 
-async def go_on(app: App, begin: Transaction, *, person: Person, turn_id: int, text: str) -> Turn | None:
-    """Ask, in the person's name (`text`, in their language), to go on from where a turn's answer stopped.
+async def ask_again(
+    app: App, begin: Transaction, *, person: Person, turn_id: int, instruction: Instruction
+) -> Turn | None:
+    """Open a turn that makes a closed turn's answer shorter or deeper, or goes on with it.
 
-    Returns and raises as `redo` does; an answer is continued once.
+    Each of these is done once for an answer. Raises as `redo` does, StillOpen while the dialog has an open turn, and
+    Replaced.
     """
-    now = app.clock.now()
     old = await _closed_turn(app, person, turn_id)
-    key = f"continue:{turn_id}"
-    async with _admitted(app, person, old, key, now) as place, begin() as tx:
+    asked = Rework(instruction, about=old.place, pressed=old.id)
+    return await _rework(app, begin, person, old, asked, app.clock.now())
+
+
+async def _rework(
+    app: App, begin: Transaction, person: Person, old: Turn, asked: Rework, now: datetime, *, anew: bool = False
+) -> Turn | None:
+    """Open the turn; `anew`: what `old` made of the answer is dropped first."""
+    key = f"{asked.instruction}:{old.id}:{now.timestamp():.0f}"
+    async with _admitted(app, person, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
-        asked = await dialogs.add_user_message(
-            tx,
-            dialog_id=old.dialog_id,
-            turn_id=None,
-            chat_id=old.chat_id,
-            message_id=_CONTINUE_KEY - turn_id,
-            text=text,
-            now=now,
-        )
-        if asked is None:
+        if await turns.reworked(tx, asked.pressed, asked.instruction):
             raise Done
-        opened = await _open(app, tx, person, old, plan_limits.turn_key(place, key), now)
-    if opened:
-        await queue(app, opened)
-    else:
-        await plan_limits.give_back(place, request=False)
+        if await turns.open_of_dialog(tx, old.dialog_id):
+            raise StillOpen
+        if anew:
+            await dialogs.drop_answers(tx, old.id)
+        if not await dialogs.has_answer(tx, asked.about):
+            raise Replaced
+        if asked.about <= (await summaries.of(tx, old.dialog_id)).covers_turn_id:
+            raise Expired
+        entitlement = await entitlements.current(tx, person_id=person.id, now=now)
+        opening = Opening(
+            old.dialog_id,
+            person,
+            old.chat_id,
+            entitlement,
+            plan_limits.turn_key(place, key),
+            now,
+            old.reply_to_message_id,
+            rework=asked,
+            think=anew and old.thinking,
+        )
+        try:
+            opened = await open_turn(app, tx, opening, now=now)
+        except InsufficientTokens as error:
+            if error.reserved:  # another answer of this person holds the rest
+                raise StillOpen from None
+            raise with_next_tokens(error, entitlement, now) from None
+    await queue(app, opened)
     return opened
 
 
@@ -113,7 +146,8 @@ async def note_edit(app: App, tx: AsyncConnection, *, chat_id: int, message_id: 
     turn_id = await tx.scalar(
         sa.text(
             """
-            UPDATE messages SET text = :text WHERE chat_id = :chat AND message_id = :message AND role = 'user'
+            UPDATE messages SET text = :text, tokens = NULL
+            WHERE chat_id = :chat AND message_id = :message AND role = 'user'
               AND text IS DISTINCT FROM :text RETURNING turn_id
             """
         ),
@@ -144,11 +178,11 @@ async def _closed_turn(app: App, person: Person, turn_id: int) -> Turn:
 
 
 @contextlib.asynccontextmanager
-async def _admitted(app: App, person: Person, turn: Turn, key: str, now: datetime) -> AsyncIterator[Place | None]:
+async def _admitted(app: App, person: Person, key: str, now: datetime) -> AsyncIterator[Place | None]:
     """Keep a place while the new turn is written, and give it back where none comes of it."""
     async with app.db.read() as connection:
         entitlement = await entitlements.current(connection, person_id=person.id, now=now)
-    model = app.chat_model(turn.model) if turn.model in app.queues else app.chat_model()
+    model = app.chat_model_of(entitlement.plan_id)
     place = await plan_limits.admit(app, model, entitlement, person_id=person.id, key=key)
     try:
         yield place
@@ -157,7 +191,9 @@ async def _admitted(app: App, person: Person, turn: Turn, key: str, now: datetim
         raise
 
 
-async def _open(app: App, tx: AsyncConnection, person: Person, old: Turn, key: str, now: datetime) -> Turn | None:
+async def _open(
+    app: App, tx: AsyncConnection, person: Person, old: Turn, key: str, now: datetime, *, thinking: bool
+) -> Turn | None:
     if await turns.open_of_dialog(tx, old.dialog_id):
         return None
     entitlement = await entitlements.current(tx, person_id=person.id, now=now)
@@ -173,6 +209,7 @@ async def _open(app: App, tx: AsyncConnection, person: Person, old: Turn, key: s
                 admit_key=key,
                 ready_at=now,
                 now=now,
+                think=thinking or None,
             )
     except InsufficientTokens as error:
         if error.reserved:  # another answer of this person holds the rest; its end opens this turn

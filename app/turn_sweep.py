@@ -8,11 +8,12 @@ from datetime import timedelta
 import structlog
 from redis.exceptions import RedisError
 
-from app import turn_close
+from app import service_lanes, turn_close
 from app.context import App
 from app.turn_accept import queue
 from inference import dialogs, turns
 from inference.queue.ticket import Reaped
+from inference.turns import Turn
 from kit import signals
 from kit.errors import Unavailable
 
@@ -31,11 +32,22 @@ async def sweep(app: App) -> None:
     try:
         for group in list(app.queues):
             await _reap(app, group)
+        if app.service.unsettled(app.clock.now()):
+            await service_lanes.settle(app)
         if await _redis_is_settled(app):
             await _requeue_forgotten(app)
     except (Unavailable, RedisError, OSError) as error:
         log.warning("sweep_cut_short", error=type(error).__name__)
     await _open_abandoned(app)
+    await service_lanes.tell_kept(app)
+
+
+async def follow_service(app: App) -> None:
+    """An order began or ended: move what waits, and queue at once what a window no longer keeps. Raises Unavailable."""
+    await service_lanes.reload(app)
+    await service_lanes.settle(app)
+    if await _redis_is_settled(app):
+        await _requeue_forgotten(app)
 
 
 async def _reap(app: App, group: str) -> None:
@@ -67,17 +79,36 @@ async def _redis_is_settled(app: App) -> bool:
 
 
 async def _requeue_forgotten(app: App) -> None:
-    async with app.db.read() as connection:
-        found = await turns.overdue(connection, before=app.clock.now() - OVERDUE, limit=TURNS_MAX)
-    for turn in found:
-        fair = app.queues.get(turn.model)
-        if fair is None:
-            async with app.db.transaction() as tx:
-                closed = await turn_close.failed(app, tx, turn, reason=f"model {turn.model} is gone")
-            await turn_close.after(app, closed)
-        elif not await fair.known(turn.id):
-            log.warning("turn_requeued", turn=turn.id)
-            await queue(app, turn)
+    """Queue overdue turns that no queue knows, but for those that a maintenance window keeps."""
+    windows = [order for order in app.service.on(app.clock.now()) if order.kind == "maintenance"]
+    if any(order.subject.about == "everybody" for order in windows):
+        return
+    page: list[Turn] = []
+    while True:
+        async with app.db.read() as connection:
+            page = await turns.overdue(
+                connection,
+                before=app.clock.now() - OVERDUE,
+                limit=TURNS_MAX,
+                after=page[-1] if page else None,
+                but_persons=[order.person_id for order in windows if order.person_id is not None],
+                but_models=[order.model for order in windows if order.model is not None],
+            )
+        for turn in page:
+            await _requeue(app, turn)
+        if len(page) < TURNS_MAX:
+            return
+
+
+async def _requeue(app: App, turn: Turn) -> None:
+    fair = app.queues.get(turn.model)
+    if fair is None:
+        async with app.db.transaction() as tx:
+            closed = await turn_close.failed(app, tx, turn, reason=f"model {turn.model} is gone")
+        await turn_close.after(app, closed)
+    elif not await fair.known(turn.id):
+        log.warning("turn_requeued", turn=turn.id)
+        await queue(app, turn)
 
 
 async def _open_abandoned(app: App) -> None:

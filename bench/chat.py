@@ -13,14 +13,12 @@ the model's latency are the sandbox's.
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import json
 import random
 import re
 import statistics
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +27,7 @@ import orjson
 
 from bench import openai_reader
 from bench.stack import Stack, running
+from bench.telegram import ANSWER_TIMEOUT_S, Telegram
 
 PERSONS = 100
 WARM_UP_S = 15.0
@@ -36,7 +35,6 @@ IDLE_ROUNDS = 200
 IDLE_PERSONS = 12
 IDLE_PAUSE_S = 0.2
 READ_STREAMS = 300
-ANSWER_TIMEOUT_S = 180.0
 
 # Limits so wide that the plan decides nothing: what is measured is the machinery.
 PLANS = """
@@ -79,73 +77,6 @@ class Window:
     @property
     def tokens_per_s(self) -> float:
         return self.tokens / self.seconds
-
-
-class Telegram:
-    """The load's side of the sandbox: persons who act, and the events that tell what they see."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url = url
-        self._session = session
-        self._finals: dict[int, asyncio.Event] = {}
-        self.firsts: dict[int, asyncio.Future[float]] = {}
-        self.refused = 0
-
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        async with self._session.post(f"{self._url}/_control/{path}", json=body) as response:
-            answer: dict[str, Any] = await response.json(loads=orjson.loads)
-            assert response.status == 200, answer
-            return answer
-
-    @contextlib.asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
-        """Note each bot message and each first text of an answer at the moment it is told; a failure ends the body."""
-        url = f"{self._url}/_control/events?types=message,draft,call"
-        async with (
-            self._session.ws_connect(url, max_msg_size=0) as socket,
-            asyncio.TaskGroup() as group,
-        ):
-            follower = group.create_task(self._follow(socket))
-            yield
-            follower.cancel()
-
-    async def _follow(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for frame in socket:
-            event = orjson.loads(frame.data)
-            chat, kind = event.get("chat_id"), event["type"]
-            if kind == "call":
-                self.refused += event.get("error_code") == 429
-                continue
-            final = kind == "message" and event["message"]["from"]["is_bot"]
-            if final or (kind == "draft" and event["draft"]["text"]):
-                waiter = self.firsts.get(chat)
-                if waiter and not waiter.done():
-                    waiter.set_result(time.perf_counter())
-            if final:
-                self._finals.setdefault(chat, asyncio.Event()).set()
-        raise ConnectionError("the sandbox closed its event socket")
-
-    async def ask(self, person: int, text: str) -> None:
-        """Send and wait for the final."""
-        final = self._finals.setdefault(person, asyncio.Event())
-        final.clear()
-        await self.post(f"persons/{person}/send", {"text": text})
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await final.wait()
-
-    def first_text(self, person: int) -> "asyncio.Future[float]":
-        """Return what will be the moment (perf_counter) of the person's next text of an answer, draft or final."""
-        self.firsts[person] = asyncio.get_running_loop().create_future()
-        return self.firsts[person]
-
-    async def person(self, language: str = "ru") -> int:
-        body = {"first_name": "Нагрузка", "language_code": language}
-        person: int = (await self.post("persons", body))["id"]
-        final = self._finals.setdefault(person, asyncio.Event())
-        await self.post(f"persons/{person}/start", {})
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await final.wait()
-        return person
 
 
 async def generated(session: aiohttp.ClientSession, model_url: str) -> int:

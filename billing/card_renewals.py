@@ -129,26 +129,25 @@ async def begin(
 
     `build` makes its request from the payment's number. Its date goes with it: only a judgement gives another one.
     """
-    subscription = await _lock(tx, subscription_id, now)
-    card = (
-        await tx.execute(
-            sa.select(card_renewals, _PAID_UNTIL.label("paid_until"))
-            .where(card_renewals.c.subscription_id == subscription_id)
-            .with_for_update(of=card_renewals)
-        )
-    ).one()
-    method = await payment_methods.find(tx, card.method_id)
-    assert method is not None
-    planned = card.next_at is not None and card.next_at <= now and card.announced_for == card.paid_until
-    if not planned or subscription.status not in CHARGING or not method.active:
+    found = await _due_now(tx, subscription_id, now)
+    if found is None:
         return None
-    if await open_try(tx, subscription_id) is not None:
-        return None
+    subscription, card, method = found
     order = await _order(tx, subscription)
     going = await rouble_payments.intend(tx, order, build=lambda number: build(number, order, method), now=now)
     await _add_try(tx, subscription_id, card.paid_until, going.id, now, method_id=method.id, told=card.announced_at)
     await _plan(tx, subscription_id, now, next_at=None)
     return going
+
+
+async def pass_over(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> tuple[Subscription, Method] | None:
+    """Let the charge that is due go, since it cannot be asked for: grace begins; None when it is not due any more."""
+    found = await _due_now(tx, subscription_id, now)
+    if found is None:
+        return None
+    subscription, _, method = found
+    await forget_plan(tx, subscription_id, now=now)
+    return await subscriptions.fall_due(tx, subscription_id, now=now) or subscription, method
 
 
 async def begin_by_hand(
@@ -253,10 +252,12 @@ async def stop(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> S
 
 
 async def resume(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> Subscription | None:
-    """Let a cancelled subscription renew from its card again; None when it cannot. Its charge is announced anew."""
+    """Let a cancelled subscription renew from its card again, its charge announced anew; None when it cannot."""
     subscription = await _lock(tx, subscription_id, now)
     kept = (await payment_methods.of_person(tx, person_id=subscription.person_id)).get(subscription_id)
     if kept is None or not kept.active:
+        return None
+    if await subscriptions.other_renewing(tx, subscription) is not None:  # paid since the button was pressed
         return None
     await _plan(tx, subscription_id, now, announced_for=None, announced_at=None, next_at=None)
     return await subscriptions.renew_again(tx, subscription_id, now=now)
@@ -277,7 +278,17 @@ async def standing(connection: AsyncConnection, *, person_id: int) -> dict[int, 
         .group_by(renewal_tries.c.subscription_id)
     )
     known = {number: (under_way, failed) for number, under_way, failed in charges}
-    return {number: Standing(method, *known.get(number, (False, False))) for number, method in kept.items()}
+    let_go = await connection.execute(
+        sa.select(card_renewals.c.subscription_id)
+        .where(card_renewals.c.subscription_id.in_(kept), card_renewals.c.next_at.is_(None))
+        .where(card_renewals.c.announced_for == _PAID_UNTIL)
+    )
+    passed_over = set(let_go.scalars())
+    standings = {}
+    for number, method in kept.items():
+        under_way, failed = known.get(number, (False, False))
+        standings[number] = Standing(method, under_way, failed or (number in passed_over and not under_way))
+    return standings
 
 
 async def charged_from(connection: AsyncConnection, method_id: int) -> list[int]:
@@ -293,6 +304,26 @@ async def charged_from(connection: AsyncConnection, method_id: int) -> list[int]
 async def forget_plan(tx: AsyncConnection, subscription_id: int, *, now: datetime) -> None:
     """Plan no further charge in the period that is due."""
     await _plan(tx, subscription_id, now, next_at=None)
+
+
+async def _due_now(
+    tx: AsyncConnection, subscription_id: int, now: datetime
+) -> tuple[Subscription, sa.Row[Any], Method] | None:
+    """Return a subscription whose charge is due now, what is planned for it, and its card; locked. None: not due."""
+    subscription = await _lock(tx, subscription_id, now)
+    card = (
+        await tx.execute(
+            sa.select(card_renewals, _PAID_UNTIL.label("paid_until"))
+            .where(card_renewals.c.subscription_id == subscription_id)
+            .with_for_update(of=card_renewals)
+        )
+    ).one()
+    method = await payment_methods.find(tx, card.method_id)
+    assert method is not None
+    planned = card.next_at is not None and card.next_at <= now and card.announced_for == card.paid_until
+    if not planned or subscription.status not in CHARGING or not method.active:
+        return None
+    return None if await open_try(tx, subscription_id) is not None else (subscription, card, method)
 
 
 def _open_try() -> sa.Select[Any]:

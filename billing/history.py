@@ -21,9 +21,9 @@ _STATES: dict[str, State] = {
 class Purchase:
     """A payment with what it bought. `amount` in Stars or kopecks; `titles` by language, empty where no order is known.
 
-    Of `tokens` bought, `tokens_left` are left; those that went with a part are in neither. `owner_id`: whose they are,
-    the payer's own or somebody's whom they were given to; None while nobody has them. `quarantined`: why it stood, or
-    stands, in quarantine. `returned`: how much of the amount has gone back.
+    Of `tokens` bought, `tokens_left` are left; those that went with a part are in neither. `owner_id`: whose they are
+    or will be, the payer's own or somebody's whom they were given to; None for a gift while nobody has it.
+    `quarantined`: why it stood, or stands, in quarantine. `returned`: how much of the amount has gone back.
     """
 
     id: int
@@ -77,7 +77,8 @@ _SELECT = """
            p.currency, p.status, p.quarantine_reason, p.resolved_at IS NOT NULL,
            EXISTS (SELECT FROM refunds r WHERE r.payment_id = p.id
                    AND r.status IN ('intent', 'sent', 'pending', 'unknown')),
-           coalesce(b.bought - g.tokens, 0)::bigint, coalesce(b.remaining, 0)::bigint, b.owner, g.returned
+           coalesce(b.bought - g.tokens, 0)::bigint, coalesce(b.remaining, 0)::bigint,
+           coalesce(b.owner, CASE WHEN NOT o.gift THEN o.person_id END), g.returned
     FROM payments p
     LEFT JOIN orders o ON o.id = p.order_id
     LEFT JOIN plans l ON l.id = o.plan_id

@@ -18,8 +18,11 @@ Vat = Literal["none", "0", "5", "7", "10", "standard"]
 
 DESCRIPTION_LENGTH_MAX: Final = 128
 EMAIL_LENGTH_MAX: Final = 254
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# What registries and mail servers take: https://www.rfc-editor.org/rfc/rfc5321#section-4.1.2, without quoted names.
 _EMAIL: Final = re.compile(
-    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+"
+    rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+[A-Za-z][A-Za-z0-9-]{{0,61}}[A-Za-z0-9]"
 )
 _VAT_CODES: Final[dict[Vat, int]] = {"none": 1, "0": 2, "5": 7, "7": 8, "10": 3}
 # The general rate by the day from which it holds, the latest first: 22 % since 2026, 20 % before.

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
 from app.persons import Person
+from bot import whispers
 from bot.previews import Previews
 from bot.sender import Sender
 from bot.sheets import Sheets
@@ -63,12 +64,18 @@ class Context:
     chat_id: int
     person: Person
     words: Words
+    thread_id: int = 0
+    """The topic of a forum, 0 elsewhere."""
     _posts: list[dict[str, Any]] = field(default_factory=list)
     handled: bool = False
 
     @property
     def app(self) -> App:
         return self.room.app
+
+    @property
+    def in_group(self) -> bool:
+        return self.chat_id < 0
 
     def reply(
         self,
@@ -82,6 +89,7 @@ class Context:
         self.send(
             SendMessage(
                 chat_id=self.chat_id,
+                message_thread_id=self.thread_id or None,
                 text=text,
                 reply_markup=keyboard,
                 reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
@@ -90,6 +98,11 @@ class Context:
             ),
             once=once,
         )
+
+    def whisper(self, text: str, keyboard: InlineKeyboardMarkup | None = None, *, once: str | None = None) -> None:
+        """Tell this update's person alone, in a group; where Telegram refuses that, in their private chat."""
+        call = whispers.ephemeral(self.chat_id, self.person.id, text, keyboard, thread_id=self.thread_id)
+        self.send(call, once=once)
 
     def send(
         self,

@@ -10,22 +10,29 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-import aiogram.methods
 import structlog
-from aiogram.methods import EditMessageText, SendInvoice, SendMessage, SendPhoto, SendRichMessage, TelegramMethod
+from aiogram import types
+from aiogram.methods import (
+    EditMessageReplyMarkup,
+    EditMessageText,
+    SendInvoice,
+    SendMessage,
+    SendPhoto,
+    SendRichMessage,
+    TelegramMethod,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import free_access, persons, preferences, purchase
-from bot import answers, notices
+from app import answer_keyboards, persons, purchase
+from bot import posts
 from bot.answers import Message
 from bot.budget import Lane
 from bot.context import Room
 from bot.refusals import Migrated, Refused, Unreachable
-from inference import dialogs
+from inference.turns import Turn
 from kit import chats, outbox, signals
-from kit.errors import InsufficientTokens, Unavailable
+from kit.errors import Unavailable
 from kit.outbox import Post
-from kit.words import words
 
 log = structlog.get_logger(__name__)
 
@@ -112,10 +119,14 @@ class Deliver:
     async def _post(self, post: Post) -> bool:
         """Send one post; False when it goes back with a delay and later ones must wait."""
         app, number = self._room.app, 0
+        buttons_at: int | None = None
         try:
-            for number, message in enumerate(await self._messages(post), start=1):
+            messages, turn = await posts.messages(self._room, post)
+            for number, message in enumerate(messages, start=1):
                 if number > post.parts_sent:
-                    await self._send(post, message)
+                    result = await self._send(post, message)
+                    if message.has_buttons and isinstance(result, types.Message):
+                        buttons_at = result.message_id
                     await self._record(partial(outbox.mark_part, post_id=post.id, parts_sent=number))
         except Unreachable as error:
             await self._give_up(post, error.reason, blocked=error.reason in {"blocked", "deactivated"})
@@ -134,11 +145,14 @@ class Deliver:
             )
             log.warning("post_delayed", post=post.id, kind=post.kind, again=again)
             return not again
-        await self._record(lambda tx: self._sent(tx, post))
+        before = await self._record(lambda tx: self._sent(tx, post, turn, buttons_at))
+        if before is not None:
+            self._take_buttons_off(post.chat_id, before)
         log.info("post_sent", post=post.id, kind=post.kind, turn=post.turn_id, parts=number)
         return True
 
-    async def _sent(self, tx: AsyncConnection, post: Post) -> None:
+    async def _sent(self, tx: AsyncConnection, post: Post, turn: Turn | None, buttons_at: int | None) -> int | None:
+        """Record that a post is out; returns the message that an older answer's buttons stand under."""
         app = self._room.app
         now = app.clock.now()
         await outbox.mark_sent(tx, post.id, now=now)
@@ -146,6 +160,17 @@ class Deliver:
             # Telegram's report of it may be lost on its way; its answer to the call is as good.
             charge_id = post.payload["data"]["telegram_payment_charge_id"]
             await purchase.refund_made(app, tx, charge_id=charge_id, now=now)
+        if buttons_at is None or turn is None:
+            return None
+        return await answer_keyboards.move(tx, chat_id=post.chat_id, thread_id=turn.thread_id, message_id=buttons_at)
+
+    def _take_buttons_off(self, chat_id: int, message_id: int) -> None:
+        """Take the buttons from an older answer. Where that is lost they stay, and a press still works or says why not.
+
+        It goes with the previews, since no person waits for it.
+        """
+        call = EditMessageReplyMarkup(chat_id=chat_id, message_id=message_id)
+        self._room.sender.preview(chat_id, f"buttons:{chat_id}:{message_id}", lambda: call, is_group=chat_id < 0)
 
     async def _record(self, write: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Write down what became of a call. A Postgres that is away is waited for: what is not recorded is sent again.
@@ -162,65 +187,30 @@ class Deliver:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RECORD_MAX_S)
 
-    async def _messages(self, post: Post) -> list[Message]:
-        if "method" in post.payload:
-            method = getattr(aiogram.methods, post.payload["method"][0].upper() + post.payload["method"][1:])
-            return [Message(method.model_validate(post.payload["data"]))]
-        app = self._room.app
-        async with app.db.read() as connection:
-            person = await persons.find(connection, person_id=post.chat_id)
-            text = await dialogs.answer_of(connection, post.turn_id) if post.turn_id else None
-            trial = _runs_low(post) and bool(await free_access.offered(app, connection, person_id=post.chat_id))
-        say = words(person.language if person else app.settings.admin_language)
-        if post.kind != outbox.ANSWER:
-            notice = notices.message(
-                post.chat_id,
-                say,
-                post.payload,
-                post.turn_id,
-                app.plans,
-                username=self._room.username,
-                trial=trial,
-            )
-            return [Message(notice)]
-        assert post.turn_id is not None
-        if text is None:  # its dialog was deleted, or the question is being answered anew
-            return []
-        wanted = preferences.of(person.settings if person else {})
-        return answers.messages(
-            chat_id=post.chat_id,
-            turn_id=post.turn_id,
-            text=text,
-            payload=post.payload,
-            words=say,
-            style="rich" if wanted.text == "rich" else "plain-entities",
-            allowed_hosts=app.settings.allowed_hosts,
-            catalog=app.plans,
-            trial=trial,
-        )
-
-    async def _send(self, post: Post, message: Message) -> None:
+    async def _send(self, post: Post, message: Message) -> Any:
+        """Send one message; returns Telegram's result, of the last call where there were several."""
+        result: Any = None
         try:
-            await self._call(post, message.call)
-        except Refused as refused:
+            return await self._call(post, message.call)
+        except (Refused, Unreachable) as refused:
             if "not modified" in refused.description or "ALREADY_REFUNDED" in refused.description:
-                return  # it is as it should be: an earlier try did it
-            if not message.plainer:
+                return None  # it is as it should be: an earlier try did it
+            whispered = isinstance(message.call, SendMessage) and message.call.ephemeral_message_parameters
+            if not message.plainer or (isinstance(refused, Unreachable) and not whispered):
                 raise
-            log.warning("formatting_refused", post=post.id, description=refused.description[:200])
+            log.warning("plainer_instead", post=post.id, description=refused.description[:200])
             for call in message.plainer:
-                await self._call(post, call)
+                result = await self._call(post, call)
+        return result
 
-    async def _call(self, post: Post, call: TelegramMethod[Any]) -> None:
+    async def _call(self, post: Post, call: TelegramMethod[Any]) -> Any:
         room = self._room
         if "method" in post.payload and not isinstance(call, _INTO_CHAT):
-            await room.sender.answer(call)
-            return
+            return await room.sender.answer(call)
         lane, is_group = _LANES[post.kind], post.chat_id < 0
         if post.turn_id is None:
-            await room.sender.send(call, lane=lane, chat_id=post.chat_id, is_group=is_group)
-        else:
-            await room.previews.send_final(post.turn_id, call, lane=lane, chat_id=post.chat_id, is_group=is_group)
+            return await room.sender.send(call, lane=lane, chat_id=post.chat_id, is_group=is_group)
+        return await room.previews.send_final(post.turn_id, call, lane=lane, chat_id=post.chat_id, is_group=is_group)
 
     async def _give_up(self, post: Post, why: str, *, blocked: bool = False) -> None:
         app = self._room.app
@@ -239,11 +229,3 @@ class Deliver:
         if post.chat_id == self._room.admin_chat.id:
             self._room.admin_chat.id = chat_id
         log.warning("chat_migrated", old=post.chat_id, new=chat_id)
-
-
-def _runs_low(post: Post) -> bool:
-    """Whether a post says that tokens run out, and so shows the ways on."""
-    payload = post.payload
-    return bool(
-        payload.get("notice") == InsufficientTokens.code or payload.get("courtesy") or payload.get("low_percent")
-    )

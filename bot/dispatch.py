@@ -8,13 +8,13 @@ from aiogram import Bot, Dispatcher
 from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.enums import ChatType
 from aiogram.methods import AnswerPreCheckoutQuery
-from aiogram.types import Chat, Update, User
+from aiogram.types import Chat, Message, Update, User
 from pydantic import ValidationError
 
 from app import free_access, persons
 from app.alerts import alert
 from app.persons import Person
-from bot import buttons, notices
+from bot import buttons, notices, whispers
 from bot.context import ANONYMOUS_ADMIN_ID, AlreadyHandled, Context, Room
 from kit import ids, inbox
 from kit.errors import FormaError, InsufficientTokens, QueueFull, RateLimited, Rejected, Unavailable
@@ -117,6 +117,14 @@ class Dispatch:
     async def _turn_down(self, update: Update, context: Context, rejected: Rejected) -> None:
         """Say why not, where the person looks: in an alert over the button, or below the message."""
         text = context.words.say(rejected.code, **notices.revived(context.words, rejected.params))
+        if context.in_group and context.chat_id != self._room.admin_chat.id:
+            # How much somebody has is nobody else's business; an alert is seen by whoever pressed.
+            if update.callback_query is not None:
+                await buttons.answer(context, update.callback_query, text, alert=True)
+                return
+            private = whispers.to_private_chat(context.words, self._room.username)
+            context.whisper(text, private if isinstance(rejected, InsufficientTokens) else None)
+            return
         ways_on = None
         if isinstance(rejected, RateLimited | QueueFull):
             ways_on = notices.to_lift(context.words, self._room.app.plans, rejected.lift.plan_id)
@@ -141,7 +149,8 @@ class Dispatch:
         if chat is not None and chat.type in {ChatType.GROUP, ChatType.SUPERGROUP}:
             async with app.db.read() as connection:
                 known = await persons.find(connection, person_id=user.id)
-            return self._in_group(item, chat, known or self._passer_by(user.id, user.full_name, user.language_code))
+            passer_by = known or self._passer_by(user.id, user.full_name, user.language_code)
+            return self._in_group(item, chat, passer_by, _thread(update))
         async with app.db.transaction() as tx:
             person = await persons.ensure(
                 tx,
@@ -172,8 +181,15 @@ class Dispatch:
         name = message.author_signature or words(language).say("admin-anonymous")
         return self._in_group(item, message.chat, self._passer_by(ANONYMOUS_ADMIN_ID, name, language))
 
-    def _in_group(self, item: Item, chat: Chat, person: Person) -> Context:
-        return Context(room=self._room, item=item, chat_id=chat.id, person=person, words=words(person.language))
+    def _in_group(self, item: Item, chat: Chat, person: Person, thread_id: int = 0) -> Context:
+        return Context(
+            room=self._room,
+            item=item,
+            chat_id=chat.id,
+            person=person,
+            words=words(person.language),
+            thread_id=thread_id,
+        )
 
     def _passer_by(self, person_id: int, name: str, language_code: str | None) -> Person:
         """Return somebody who is not stored: to be in a group with the bot is not to talk to it."""
@@ -232,6 +248,14 @@ def _who(update: Update) -> tuple[Chat | None, User | None]:
         # stopped_message_generation names the private chat only, which is its person's
         user = User(id=chat.id, is_bot=False, first_name=chat.first_name or "", username=chat.username)
     return chat, user
+
+
+def _thread(update: Update) -> int:
+    """Return the topic that an update belongs to. A thread of replies outside forums has a number too, and is none."""
+    message = update.message or (update.callback_query.message if update.callback_query else None)
+    if not isinstance(message, Message) or not message.is_topic_message:
+        return 0
+    return message.message_thread_id or 0
 
 
 def _source(text: str | None) -> str | None:

@@ -15,6 +15,8 @@ from bot import keyboards, offers
 from kit.words import Words
 
 STARS = "XTR"
+# What comes by itself and soon goes: /balance has it.
+_SHORT_LIVED = frozenset({"daily", "welcome"})
 
 
 def card(
@@ -38,6 +40,8 @@ def card(
     else:
         text = _once(say, mine, held.available, coming.get(mine.id), now)
         rows = [[offers.plans_button(say)]]
+    if lapse := next((lot for lot in held.lots if lot.expires_at and lot.kind not in _SHORT_LIVED), None):
+        text += "\n" + say.say("subscription-lapse", tokens=lapse.remaining, until=lapse.expires_at)
     others = [one for one in held.subscriptions if mine is None or one.id != mine.id]
     lines = [text, *(_other(say, one, coming.get(one.id), now) for one in others)]
     for one in held.subscriptions:

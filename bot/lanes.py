@@ -63,6 +63,7 @@ class Preview:
     make: Make
     done: Done | None
     asked_at: float
+    lane: Lane
 
 
 @dataclass(slots=True, eq=False)
@@ -84,8 +85,18 @@ class Chat:
         if self.ordered:
             return Lane.FINAL if self.finals else Lane.NOTICE
         if self.previews:
-            return Lane.PREVIEW
+            return self.best_preview.lane
         return Lane.BROADCAST if self.broadcasts else None
+
+    @property
+    def best_preview(self) -> Preview:
+        """The one that goes next: of the smallest lane, the first that came."""
+        return min(self.previews.values(), key=lambda preview: preview.lane)
+
+    @property
+    def least_preview(self) -> Preview:
+        """The one that makes room: of the largest lane, the first that came."""
+        return max(self.previews.values(), key=lambda preview: preview.lane)
 
     def queue(self, lane: Lane) -> deque[Ticket]:
         return self.broadcasts if lane is Lane.BROADCAST else self.ordered
@@ -145,7 +156,7 @@ class Lanes:
         waits_in = self._previews.get(preview.key)
         replaced = chat.previews.get(preview.key) if waits_in in (None, chat) else self.drop(preview.key)
         if replaced is None and len(chat.previews) >= self.limits.previews_chat_max:
-            replaced = self._pop(chat, next(iter(chat.previews)))
+            replaced = self._pop(chat, chat.least_preview.key)
         chat.previews[preview.key] = preview
         self._previews[preview.key] = chat
         self.place(chat)
@@ -176,7 +187,7 @@ class Lanes:
             ticket = (chat.ordered or chat.broadcasts).popleft()
             self._counted(chat, ticket, -1)
             return ticket
-        return self._pop(chat, next(iter(chat.previews)))
+        return self._pop(chat, chat.best_preview.key)
 
     def place(self, chat: Chat, wait_s: float = 0.0) -> None:
         """Puts the chat where its best message belongs, if it has one and no call to it is under way.

@@ -44,6 +44,8 @@ def message(
     buttons = _BUTTONS.get(key)
     if key == InsufficientTokens.code:
         keyboard: InlineKeyboardMarkup | None = ways_on(words, catalog, trial=trial)
+    elif "plan_id" in args and not buttons:
+        keyboard = to_lift(words, catalog, args["plan_id"])
     else:
         keyboard = buttons(words, args, turn_id) if buttons else None
     return SendMessage(chat_id=chat_id, text=words.say(key, **args), reply_markup=keyboard)
@@ -163,6 +165,7 @@ def _to_case(words: Words, args: dict[str, Any], _: int | None) -> InlineKeyboar
 _BUTTONS: dict[str, Buttons] = {
     "error-failed": _retry,
     "error-unavailable": _retry,
+    "error-only-thoughts": _retry,
     "stopped-in-queue": _redo,
     "expired": to_plans,
     "expired-next-plan": _next_plan,
@@ -175,6 +178,7 @@ _BUTTONS: dict[str, Buttons] = {
     "card-charge-soon": card_view.before_charge,
     "card-charge-failed": card_view.after_failed,
     "card-charge-given-up": card_view.after_failed,
+    "card-needs-email": card_view.after_failed,
     "trial-ending": to_plans,
     "trial-ended": to_plans,
     "granted-ending": to_plans,

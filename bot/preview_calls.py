@@ -9,6 +9,7 @@ from aiogram.methods import EditMessageText, SendChatAction, SendMessage, SendMe
 from aiogram.methods import TelegramMethod as Method
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity, ReplyParameters
 
+from bot.budget import Lane
 from inference.streams import Mode, PreviewMeta, Transcript
 
 Render = Callable[[str], tuple[str, list[MessageEntity]]]
@@ -45,11 +46,13 @@ class Stream:
     mode: Mode
     opened_at: float
     transcript: Transcript = field(default_factory=Transcript)
-    queue_line: str = ""  # "": no place in the queue, the model thinks
+    queue_line: str = ""  # what stands there before any text: the place in the queue, or that the model thinks
     asked: tuple[Any, ...] = ()  # what the preview under way shows, in short
     shown: tuple[Any, ...] = ()
     shown_at: float = 0.0
     pending: bool = False  # a preview waits in the sender or is under way
+    offers: int = 0  # previews given to the sender so far
+    lane: Lane = Lane.PREVIEW  # of the last of them
     placing: bool = False  # the place in the queue is being asked for
     text_planned: bool = False  # the timer is for text that is not shown yet
     not_before: float = 0.0  # a pause after a failure
@@ -64,15 +67,26 @@ class Stream:
         return self.meta.draft_id
 
     @property
+    def has_text(self) -> bool:
+        """Whether there is something to read; the blank lines that some answers begin with are nothing yet."""
+        text = self.transcript.text
+        return bool(text) and not text.isspace()
+
+    @property
     def state(self) -> tuple[Any, ...]:
         """What there is to show, in short: two equal states need no second call."""
         if self.mode == "off":
             return TYPING
-        if self.transcript.text:
+        if self.has_text:
             return ("text", self.transcript.fence, len(self.transcript.text))
-        if self.mode == "edit" and (self.meta.is_group or not self.queue_line):
+        if self.mode == "edit" and (not self.queue_line or (self.meta.is_group and not self.meta.thinking)):
             return TYPING
         return ("queue", self.queue_line)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the answer has text and none of it was shown yet."""
+        return self.state[0] == "text" and self.shown[:1] != ("text",)
 
 
 def call_for(stream: "Stream", render: Render) -> Method[Any]:
@@ -80,7 +94,7 @@ def call_for(stream: "Stream", render: Render) -> Method[Any]:
     meta, state = stream.meta, stream.state
     stream.asked = state
     if state == TYPING:
-        return SendChatAction(chat_id=meta.chat_id, action="typing")
+        return SendChatAction(chat_id=meta.chat_id, action="typing", message_thread_id=meta.thread_id)
     has_text = state[0] == "text"
     text, entities = render(stream.transcript.text) if has_text else (stream.queue_line, [])
     if stream.plain:
@@ -109,6 +123,7 @@ def call_for(stream: "Stream", render: Render) -> Method[Any]:
     reply_to = meta.reply_to_message_id
     return SendMessage(
         chat_id=meta.chat_id,
+        message_thread_id=meta.thread_id,
         text=text,
         entities=entities or None,
         parse_mode=None,

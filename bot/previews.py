@@ -65,6 +65,7 @@ class Previews:
         self.limits = limits or PreviewLimits()
         self._streams: dict[int, Stream] = {}
         self._streaming: set[int] = set()
+        self._lines: dict[int, int] = {}  # by chat, the turn whose place in the queue is shown there
         self._finished: OrderedDict[int, int | None] = OrderedDict()
         self._drafts_refused: OrderedDict[int, float] = OrderedDict()
         self._catching: set[int] = set()
@@ -190,11 +191,14 @@ class Previews:
         return stream
 
     def _grew(self, stream: Stream) -> None:
-        if not stream.transcript.text:
+        if not stream.has_text:
             return
         if not stream.transcript.ended:
             self._streaming.add(stream.turn_id)
-        if not stream.pending and not (stream.timer is not None and stream.text_planned):
+        if stream.pending:
+            if stream.begins and stream.lane is not Lane.FIRST_TEXT:
+                self._offer(stream)  # the place in the queue that waits to be shown is of no interest any more
+        elif not (stream.timer is not None and stream.text_planned):
             self._plan(stream)
 
     # -- when something goes out
@@ -238,11 +242,21 @@ class Previews:
         stream.timer = None
         if stream.pending:
             return
-        if stream.mode == "off" or stream.transcript.text:
+        if stream.mode == "off" or stream.has_text:
             self._offer(stream)
+        elif not self._has_line(stream):
+            self._at(stream, self.limits.queue_refresh_s)
         elif not stream.placing:
             stream.placing = True
             self._spawn(self._offer_place(stream))
+
+    def _has_line(self, stream: Stream) -> bool:
+        """Whether this turn's place is what its chat shows: of several that wait in a chat, one is enough."""
+        chat_id = stream.meta.chat_id
+        shown = self._streams.get(self._lines.get(chat_id, 0))
+        if shown is None or shown.dead or shown.has_text:
+            self._lines[chat_id] = stream.turn_id
+        return self._lines[chat_id] == stream.turn_id
 
     async def _offer_place(self, stream: Stream) -> None:
         place: Position | None = None
@@ -255,29 +269,34 @@ class Previews:
             stream.placing = False
         say = self._words(stream.meta.lang).say
         if place is None or place.position <= 0:
-            stream.queue_line = ""
+            stream.queue_line = say("preview-thinking") if stream.meta.thinking else ""
         elif place.eta_high_s > 0:
             stream.queue_line = say(
                 "queue-position", position=place.position, low_s=place.eta_low_s, high_s=place.eta_high_s
             )
         else:
             stream.queue_line = say("queue-position-only", position=place.position)
-        if self._streams.get(stream.turn_id) is stream and not stream.pending and not stream.transcript.text:
+        if self._streams.get(stream.turn_id) is stream and not stream.pending and not stream.has_text:
             self._offer(stream)
 
     def _offer(self, stream: Stream) -> None:
         stream.pending = True
+        stream.offers += 1
+        stream.lane = Lane.FIRST_TEXT if stream.begins else Lane.PREVIEW
         self._sender.preview(
             stream.meta.chat_id,
             stream.turn_id,
             partial(call_for, stream, self._render),
             is_group=stream.meta.is_group,
-            done=partial(self._done, stream),
+            lane=stream.lane,
+            done=partial(self._done, stream, stream.offers),
         )
 
     # -- what came of it
 
-    def _done(self, stream: Stream, result: Any, problem: Exception | None) -> None:
+    def _done(self, stream: Stream, offer: int, result: Any, problem: Exception | None) -> None:
+        if offer != stream.offers:
+            return  # it was replaced by a later one, which tells how it ended
         stream.pending = False
         if problem is None:
             stream.failures = 0
@@ -341,6 +360,8 @@ class Previews:
         self._stop_timer(stream)
         self._streams.pop(stream.turn_id, None)
         self._streaming.discard(stream.turn_id)
+        if self._lines.get(stream.meta.chat_id) == stream.turn_id:
+            del self._lines[stream.meta.chat_id]
 
     def _remember_finished(self, turn_id: int, message_id: int | None) -> None:
         _bounded(self._finished, self.limits.finished_max)

@@ -50,6 +50,7 @@ retry_after_s = Histogram(
 
 _AT_ONCE = (AnswerPreCheckoutQuery, AnswerCallbackQuery)
 _LANES = tuple(Lane)
+_LOSSY = (Lane.FIRST_TEXT, Lane.PREVIEW)
 _LANE_NAMES = tuple(lane.name.lower() for lane in Lane)
 # Seen to be zero before it is seen to grow.
 for _lane in _LANE_NAMES:
@@ -105,7 +106,7 @@ class Sender:
         """
         if isinstance(method, _AT_ONCE):
             return await self.answer(method)
-        if lane is Lane.PREVIEW:
+        if lane in _LOSSY:
             raise ValueError("previews are lossy: use preview()")
         if self._closed:
             raise _closed()
@@ -165,15 +166,22 @@ class Sender:
                 return result
 
     def preview(
-        self, chat_id: int, key: Hashable, make: Make, *, is_group: bool = False, done: Done | None = None
+        self,
+        chat_id: int,
+        key: Hashable,
+        make: Make,
+        *,
+        is_group: bool = False,
+        lane: Lane = Lane.PREVIEW,
+        done: Done | None = None,
     ) -> None:
-        """Shows something lossy when the budgets allow; never raises, never waits.
+        """Shows something lossy when the budgets allow, in the lane PREVIEW or FIRST_TEXT; never raises, never waits.
 
         One preview waits per key; a newer one takes its place. `make` is asked at the moment of sending, so that the
         newest text goes; None sends nothing. `done(result, error)` is told once how it ended: the error is Superseded
         when it was not shown, else as send() raises. A key that was forgotten is not shown any more.
         """
-        preview = Preview(key, make, done, time.monotonic())
+        preview = Preview(key, make, done, time.monotonic(), lane)
         if self._closed or key in self._forgotten or not self._lanes.has_room_for_preview(key):
             _superseded(preview)
             return
@@ -230,7 +238,7 @@ class Sender:
             return self._blocked_until - now
         soonest: float | None = None
         for lane in _LANES:
-            if lane >= Lane.PREVIEW and self._lossy_in_flight >= self.limits.lossy_in_flight_max:
+            if lane >= Lane.FIRST_TEXT and self._lossy_in_flight >= self.limits.lossy_in_flight_max:
                 break
             first = self._lanes.first(lane)
             if first is None:
@@ -261,7 +269,7 @@ class Sender:
         self._in_flight += 1
         if isinstance(taken, Preview):
             self._lossy_in_flight += 1
-            send_wait_s.labels("preview").observe(time.monotonic() - taken.asked_at)
+            send_wait_s.labels(_LANE_NAMES[taken.lane]).observe(time.monotonic() - taken.asked_at)
             self._showing[taken.key] = asyncio.create_task(self._show(chat, taken))
             return
         self._lossy_in_flight += taken.lane is Lane.BROADCAST
@@ -292,13 +300,13 @@ class Sender:
             method = preview.make()
             if method is not None:
                 result = await self._call(method, chat.id, self.limits.preview_timeout_s)
-                _count(Lane.PREVIEW, "sent")
+                _count(preview.lane, "sent")
         except TelegramRetryAfter as error:
-            _count(Lane.PREVIEW, "retry_after")
+            _count(preview.lane, "retry_after")
             chat.free_at = time.monotonic() + await self._penalize(chat, error.retry_after)
             problem = Superseded()
         except FormaError as error:
-            _count(Lane.PREVIEW, _outcome(error))
+            _count(preview.lane, _outcome(error))
             problem = error
         except Exception as error:
             log.exception("preview_failed", chat=chat.id)
@@ -367,7 +375,7 @@ def _outcome(error: FormaError) -> str:
 
 
 def _superseded(preview: Preview) -> None:
-    _count(Lane.PREVIEW, "superseded")
+    _count(preview.lane, "superseded")
     _finish(preview, None, Superseded())
 
 

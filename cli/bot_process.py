@@ -12,7 +12,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 from aiogram.methods import DeleteWebhook, SetWebhook
 
-from app import model_groups
+from app import model_groups, service_lanes
 from app.context import App
 from bot import menu, render
 from bot.budget import Budget, Limits
@@ -75,6 +75,7 @@ async def run(app: App, stop: asyncio.Event, ready: Ready) -> None:
             star_list.run(),
             compose.follow_clock(app),
             model_groups.follow(app),
+            service_lanes.follow(app),
             lock.watch(),
         ]
         ready()
@@ -145,7 +146,8 @@ async def _until_telegram_answers(app: App, bot: Bot, stop: asyncio.Event) -> st
 
 async def _introduce(app: App, sender: Sender, admin_chat_id: int) -> None:
     """Set commands and descriptions; a refusal is the operator's to see, and no reason not to serve."""
-    for call in menu.all_calls(admin_chat_id, app.settings.admin_language):
+    think = app.chat_model().reasons
+    for call in menu.all_calls(admin_chat_id, app.settings.admin_language, think=think):
         try:
             await sender.answer(call)
         except FormaError as error:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from app import model_groups
+from app import model_groups, service_lanes
 from app.context import App
 from billing import catalog
 from billing.yookassa.client import YooKassa
@@ -82,6 +82,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
                 yookassa=await stack.enter_async_context(shop) if shop else None,
             )
             await model_groups.refresh_orders(app)
+            await service_lanes.reload(app)
             yield app
     finally:
         await client.aclose()

@@ -191,14 +191,23 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 
 async def _models(settings: Settings) -> list[Finding]:
-    found = []
+    known = model_groups.read(settings, catalog.load(settings.plans_file))
     async with aiohttp.ClientSession() as session:
-        for model in model_groups.read(settings):
-            result = await model_probe.probe(model, session)
-            if result.reachable and not result.problems:
-                found.append(Finding("good", f"{model.id}: {model.name}"))
-            severity: State = "bad" if settings.bot_id else "note"
-            found += [Finding(severity, f"{model.id}: {problem}", "see models.toml") for problem in result.problems]
+        results = await asyncio.gather(*(model_probe.probe(model, session) for model in known))
+    found = []
+    for result in results:
+        model = result.model
+        if not result.problems:
+            count, length = len(result.replicas), model.context_length
+            found.append(Finding("good", f"{model.id}: {model.name}, servers: {count}, context: {length} tokens"))
+        for probe in result.replicas:
+            if probe.mistaken_key:
+                mistake = known.wrong(model.id, probe.mistaken_key, f"{probe.replica.base_url} {probe.problem}")
+                found.append(Finding("bad", str(mistake), "mend the line, or start the server with what it says"))
+            elif probe.problem:
+                severity: State = "bad" if settings.bot_id else "note"
+                what = f"{model.id}: {probe.replica.base_url}: {probe.problem}"
+                found.append(Finding(severity, what, f"`forma vllm {model.id}` prints how it is started"))
     return found
 
 

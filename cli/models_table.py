@@ -25,6 +25,7 @@ class _Row:
     load: ServerLoad | None
 
     def cells(self) -> tuple[str, ...]:
+        """Return the row's texts, by _HEAD."""
         name = f"{self.model.id} {self.number}"
         server, health = self.probe.replica.base_url, self.probe.problem or "ok"
         if self.load is None:
@@ -35,11 +36,12 @@ class _Row:
             health,
             f"{self.load.running}/{self.model.slots}",
             str(self.load.waiting),
-            f"{self.load.kv_share:.0%}",
+            f"{self.load.kv_share:.1%}",
             f"{self.load.tokens_per_s:.0f}",
         )
 
     def fields(self) -> dict[str, object]:
+        """Return the row for programs; what the server did not say is None."""
         load = self.load
         return {
             "model": self.model.id,

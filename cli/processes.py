@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import structlog
 
-from app import model_groups
+from app import model_groups, service_lanes
 from app.context import App
 from cli import compose
 from cli.lifetime import Ready, run_until
@@ -18,8 +18,8 @@ WEB_SHUTDOWN_S = 2.0
 
 
 def shared(app: App) -> list[Awaitable[None]]:
-    """What every process does beside its own work: it follows the clock, and the models with their servers."""
-    return [compose.follow_clock(app), model_groups.follow(app)]
+    """What every process does beside its own work: it follows the clock, the models, and the operator's orders."""
+    return [compose.follow_clock(app), model_groups.follow(app), service_lanes.follow(app)]
 
 
 async def reload_on(hangup: asyncio.Event, app: App) -> NoReturn:

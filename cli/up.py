@@ -128,6 +128,7 @@ async def _serve(plan: Plan, supervisor: Supervisor, stop: asyncio.Event) -> Non
         environment[MULTIPROCESS_ENV] = str(metrics_dir)
         if plan.model.simulated:
             environment.update(FORMA_MODEL_URL=plan.model_url, FORMA_MODEL_NAME=compose.SANDBOX_MODEL)
+            environment.update(FORMA_MODEL_REASONING_PARSER=compose.SANDBOX_MODEL)
         forma_parts.set()
         await _all(*(supervisor.start(name, ["-m", "cli", name], environment) for name in ("worker", "web")))
 

@@ -1,6 +1,7 @@
 """Counting tokens by the model server's own tokenizer; where a server has none to ask, by a careful estimate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -29,18 +30,19 @@ async def whole(vllm: VllmClient, server: Replica, model: Model, messages: Seque
         return prompt.estimate_of(messages)
 
 
-async def missing(vllm: VllmClient, server: Replica, model: Model, messages: Sequence[Message]) -> dict[int, int]:
-    """Return the counts (message id: tokens) of those messages that have none; as far as the server can count."""
-    counts: dict[int, int] = {}
-    for message in messages:
+async def counted(vllm: VllmClient, server: Replica, model: Model, messages: Sequence[Message]) -> list[Message]:
+    """Return messages with the server's counts of their texts, as far as it can count; known ones are not asked for."""
+    found = list(messages)
+    for place, message in enumerate(messages):
         if message.tokens is not None:
             continue
         try:
-            counts[message.id] = await vllm.tokenize_text(server, model.name, message.text)
+            tokens = await vllm.tokenize_text(server, model.name, message.text)
         except ModelError as error:
             log.info("tokens_uncounted", model=model.id, reason=error.detail)
             break
-    return counts
+        found[place] = replace(message, tokens=tokens)
+    return found
 
 
 async def remember(tx: AsyncConnection, counts: dict[int, int], *, model: str) -> None:

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kit.db import metadata
 
 USER, ASSISTANT = "user", "assistant"
+# Whether the model reasons before it answers: never, about the next question, about all of the dialog.
+THINK_OFF, THINK_NEXT, THINK_ON = "off", "next", "on"
 # A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
 HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20
@@ -21,14 +23,19 @@ dialogs = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("chat_id", sa.BigInteger, nullable=False),
-    sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id", ondelete="CASCADE"), nullable=False),
+    # A forum's topic has dialogs of its own; 0 is a chat without topics. A group's dialogs belong to no person.
+    sa.Column("thread_id", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("person_id", sa.BigInteger, sa.ForeignKey("persons.id", ondelete="CASCADE")),
     sa.Column("active", sa.Boolean, nullable=False, server_default="true"),
+    sa.Column("thinking", sa.Text, nullable=False, server_default="off"),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("title", sa.Text),
     # A deleted dialog keeps its row for the turns that were paid for, and not one word.
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.CheckConstraint("deleted_at IS NULL OR (NOT active AND title IS NULL)", name="deleted_is_empty"),
-    sa.Index("uq_dialogs_active", "chat_id", unique=True, postgresql_where=sa.text("active")),
+    sa.CheckConstraint("thinking IN ('off', 'next', 'on')", name="thinking_known"),
+    sa.CheckConstraint("person_id IS NOT NULL OR chat_id < 0", name="only_groups_without_person"),
+    sa.Index("uq_dialogs_active", "chat_id", "thread_id", unique=True, postgresql_where=sa.text("active")),
     sa.Index("ix_dialogs_person_id", "person_id"),
     sa.Index("ix_dialogs_chat_id", "chat_id", postgresql_where=sa.text("deleted_at IS NULL")),
 )
@@ -43,11 +50,17 @@ messages = sa.Table(
     sa.Column("chat_id", sa.BigInteger, nullable=False),
     sa.Column("message_id", sa.BigInteger),
     sa.Column("text", sa.Text, nullable=False),
+    # In groups: who wrote it, by the name that the model reads.
+    sa.Column("author_id", sa.BigInteger),
+    sa.Column("author", sa.Text),
+    # What the model thought before its answer: shown folded, and never part of a prompt.
+    sa.Column("thoughts", sa.Text),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
     # What the text takes by a model server's own count, and of which model that is.
     sa.Column("tokens", sa.Integer),
     sa.Column("tokens_model", sa.Text),
     sa.CheckConstraint("role IN ('user', 'assistant')", name="role_known"),
+    sa.CheckConstraint("(author_id IS NULL) = (author IS NULL)", name="author_whole"),
     sa.Index(
         "uq_messages_chat_id_message_id",
         "chat_id",
@@ -58,12 +71,20 @@ messages = sa.Table(
     sa.Index("ix_messages_dialog_id_id", "dialog_id", "id"),
     sa.Index("ix_messages_turn_id", "turn_id"),
     sa.Index("ix_messages_waiting", "dialog_id", "id", postgresql_where=sa.text("turn_id IS NULL AND role = 'user'")),
+    sa.Index(
+        "ix_messages_waiting_author",
+        "author_id",
+        postgresql_where=sa.text("turn_id IS NULL AND role = 'user' AND author_id IS NOT NULL"),
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a dialog, as the prompt needs it. `tokens`: of the text, by the model server, where known."""
+    """One message of a dialog, as the prompt needs it. `tokens`: of the text, by the model server, where known.
+
+    `turn_id` is the turn with the question; `id` is 0 for what is no single stored message.
+    """
 
     role: str
     text: str
@@ -81,22 +102,35 @@ class Waiting:
     last_message_id: int | None
 
 
-async def lock_active(tx: AsyncConnection, *, chat_id: int, person_id: int, now: datetime) -> int:
-    """Return the chat's active dialog, made when missing, its row locked until the transaction ends."""
-    select = sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND active FOR UPDATE")
-    found: int | None = await tx.scalar(select, {"chat": chat_id})
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes in a group: the id, and the name that the model reads (inference.speakers)."""
+
+    id: int
+    name: str
+
+
+async def lock_active(
+    tx: AsyncConnection, *, chat_id: int, person_id: int | None, now: datetime, thread_id: int = 0
+) -> int:
+    """Return the chat's active dialog, made when missing, its row locked until the transaction ends.
+
+    `person_id` is None for a group, whose dialogs (one a topic) belong to nobody.
+    """
+    select = sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active FOR UPDATE")
+    found: int | None = await tx.scalar(select, {"chat": chat_id, "thread": thread_id})
     if found is not None:
         return found
     await tx.execute(
         sa.text(
             """
-            INSERT INTO dialogs (chat_id, person_id, created_at) VALUES (:chat, :person, :now)
-            ON CONFLICT (chat_id) WHERE active DO NOTHING
+            INSERT INTO dialogs (chat_id, thread_id, person_id, created_at) VALUES (:chat, :thread, :person, :now)
+            ON CONFLICT (chat_id, thread_id) WHERE active DO NOTHING
             """
         ),
-        {"chat": chat_id, "person": person_id, "now": now},
+        {"chat": chat_id, "thread": thread_id, "person": person_id, "now": now},
     )
-    made: int = (await tx.execute(select, {"chat": chat_id})).scalar_one()
+    made: int = (await tx.execute(select, {"chat": chat_id, "thread": thread_id})).scalar_one()
     return made
 
 
@@ -132,11 +166,12 @@ async def lock_chat(tx: AsyncConnection, chat_id: int) -> None:
     )
 
 
-async def close_active(tx: AsyncConnection, *, chat_id: int) -> bool:
+async def close_active(tx: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> bool:
     """End the chat's active dialog, so that the next message begins a new one; False if there was none."""
     await lock_chat(tx, chat_id)
     done = await tx.execute(
-        sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND active"), {"chat": chat_id}
+        sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND thread_id = :thread AND active"),
+        {"chat": chat_id, "thread": thread_id},
     )
     return done.rowcount == 1
 
@@ -150,13 +185,14 @@ async def add_user_message(
     message_id: int | None,
     text: str,
     now: datetime,
+    author: Author | None = None,
 ) -> int | None:
-    """Store what a person wrote; None if this Telegram message is known already."""
+    """Store what a person wrote; None if this Telegram message is known already. `author` is for groups."""
     new_id: int | None = await tx.scalar(
         sa.text(
             """
-            INSERT INTO messages (dialog_id, turn_id, role, chat_id, message_id, text, at)
-            VALUES (:dialog, :turn, 'user', :chat, :message, :text, :now)
+            INSERT INTO messages (dialog_id, turn_id, role, chat_id, message_id, text, at, author_id, author)
+            VALUES (:dialog, :turn, 'user', :chat, :message, :text, :now, :author_id, :author)
             ON CONFLICT (chat_id, message_id) WHERE role = 'user' DO NOTHING RETURNING id
             """
         ),
@@ -167,33 +203,60 @@ async def add_user_message(
             "message": message_id,
             "text": text[:MESSAGE_CHARS_MAX],
             "now": now,
+            "author_id": author.id if author else None,
+            "author": author.name if author else None,
         },
     )
     return new_id
 
 
 async def add_answer(
-    tx: AsyncConnection, *, dialog_id: int, turn_id: int, chat_id: int, text: str, now: datetime
+    tx: AsyncConnection,
+    *,
+    dialog_id: int,
+    turn_id: int,
+    chat_id: int,
+    text: str,
+    now: datetime,
+    thoughts: str | None = None,
 ) -> None:
-    """Store the final answer of a turn."""
+    """Store the final answer of a turn, with what the model thought before it."""
     await tx.execute(
         sa.text(
             """
-            INSERT INTO messages (dialog_id, turn_id, role, chat_id, text, at)
-            VALUES (:dialog, :turn, 'assistant', :chat, :text, :now)
+            INSERT INTO messages (dialog_id, turn_id, role, chat_id, text, at, thoughts)
+            VALUES (:dialog, :turn, 'assistant', :chat, :text, :now, :thoughts)
             """
         ),
-        {"dialog": dialog_id, "turn": turn_id, "chat": chat_id, "text": text, "now": now},
+        {"dialog": dialog_id, "turn": turn_id, "chat": chat_id, "text": text, "now": now, "thoughts": thoughts},
     )
 
 
-async def answer_of(connection: AsyncConnection, turn_id: int) -> str | None:
-    """Return the stored answer of a turn."""
-    text: str | None = await connection.scalar(
-        sa.text("SELECT text FROM messages WHERE turn_id = :turn AND role = 'assistant' ORDER BY id DESC LIMIT 1"),
-        {"turn": turn_id},
-    )
-    return text
+async def answer_of(connection: AsyncConnection, turn_id: int) -> tuple[str, str] | None:
+    """Return the stored answer of a turn and the thoughts before it ("" for none)."""
+    row = (
+        await connection.execute(
+            sa.text(
+                """
+                SELECT text, coalesce(thoughts, '') AS thoughts FROM messages
+                WHERE turn_id = :turn AND role = 'assistant' ORDER BY id DESC LIMIT 1
+                """
+            ),
+            {"turn": turn_id},
+        )
+    ).one_or_none()
+    return (row.text, row.thoughts) if row else None
+
+
+async def has_answer(connection: AsyncConnection, turn_id: int) -> bool:
+    """Tell whether a turn's answer is still part of its dialog: a redo takes it out."""
+    found: bool = (
+        await connection.execute(
+            sa.text("SELECT EXISTS (SELECT FROM messages WHERE turn_id = :turn AND role = 'assistant')"),
+            {"turn": turn_id},
+        )
+    ).scalar_one()
+    return found
 
 
 async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) -> None:
@@ -204,77 +267,59 @@ async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) 
     )
 
 
-async def waiting(tx: AsyncConnection, dialog_id: int) -> Waiting:
-    """Return the user messages of a dialog that no turn has taken."""
+async def waiting(tx: AsyncConnection, dialog_id: int, *, author_id: int | None = None) -> Waiting:
+    """Return the user messages of a dialog that no turn has taken; with `author_id`, in a group only theirs."""
     rows = (
         await tx.execute(
             sa.text(
                 """
                 SELECT id, message_id, octet_length(text) AS chars FROM messages
-                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' ORDER BY id
+                WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user'
+                  AND (author_id = :author OR author_id IS NULL OR CAST(:author AS bigint) IS NULL)
+                ORDER BY id
                 """
             ),
-            {"dialog": dialog_id},
+            {"dialog": dialog_id, "author": author_id},
         )
     ).all()
     return Waiting(tuple(row.id for row in rows), sum(row.chars for row in rows), rows[-1].message_id if rows else None)
 
 
-async def history(
-    connection: AsyncConnection, *, dialog_id: int, turn_id: int, after: int = 0, model: str = ""
-) -> list[Message]:
-    """Return what the prompt of `turn_id` may hold, oldest first: closed turns' messages, then the turn's own.
-
-    Messages of failed turns and of turns that a redo replaced are left out; so are those that still wait, and those of
-    turns up to `after`, which a summary covers. What joined one turn stands in the order in which it was written, which
-    need not be that in which it came. Counts of tokens are those of `model`.
-    """
+async def waiting_authors(connection: AsyncConnection, dialog_id: int) -> list[int]:
+    """Return whose messages wait in a group's dialog, whoever has waited longest first."""
     rows = await connection.execute(
         sa.text(
             """
-            SELECT m.role, m.text, m.id, m.turn_id, CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens
-            FROM messages m JOIN turns t ON t.id = m.turn_id
-            WHERE m.dialog_id = :dialog AND (t.status IN ('done', 'stopped') OR t.id = :turn)
-              AND m.turn_id <= :turn AND m.turn_id > :after
-            ORDER BY m.turn_id DESC, m.role = 'assistant' DESC, m.message_id DESC, m.id DESC LIMIT :most
+            SELECT author_id FROM messages
+            WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' AND author_id IS NOT NULL
+            GROUP BY author_id ORDER BY min(id)
             """
         ),
-        {"dialog": dialog_id, "turn": turn_id, "after": after, "model": model, "most": HISTORY_MESSAGES_MAX},
+        {"dialog": dialog_id},
     )
-    return [Message(*row) for row in reversed(rows.all())]
+    return [row.author_id for row in rows]
 
 
-async def size(connection: AsyncConnection, dialog_id: int) -> tuple[int, int]:
-    """Return the bytes of what a prompt may hold of a dialog, its summary included, and how many messages that is."""
-    row = (
-        await connection.execute(
-            sa.text(
-                """
-                WITH known AS (
-                    SELECT covers_turn_id, octet_length(text) AS bytes FROM summaries WHERE dialog_id = :dialog)
-                SELECT coalesce(sum(bytes), 0)::bigint + coalesce((SELECT bytes FROM known), 0) AS bytes,
-                       count(*) + 2 * (SELECT count(*) FROM known) AS messages
-                FROM (SELECT octet_length(text) AS bytes FROM messages
-                      WHERE dialog_id = :dialog
-                        AND (turn_id IS NULL OR turn_id > coalesce((SELECT covers_turn_id FROM known), 0))
-                      ORDER BY id DESC LIMIT :most) AS last
-                """
-            ),
-            {"dialog": dialog_id, "most": HISTORY_MESSAGES_MAX},
-        )
-    ).one()
-    return row.bytes, row.messages
+async def drop_waiting(tx: AsyncConnection, message_ids: tuple[int, ...]) -> None:
+    """Drop messages that will not be answered."""
+    await tx.execute(
+        sa.text("DELETE FROM messages WHERE id = ANY (CAST(:ids AS bigint[])) AND turn_id IS NULL"),
+        {"ids": list(message_ids)},
+    )
 
 
 async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:
-    """Return (dialog id, chat id) of a person's other dialogs that have waiting messages, at most 8."""
+    """Return (dialog id, chat id) of other dialogs where messages of a person wait, at most 8."""
     rows = await connection.execute(
         sa.text(
             """
             SELECT d.id, d.chat_id FROM dialogs d
             WHERE d.person_id = :person AND d.id <> :but AND EXISTS (
                 SELECT FROM messages m WHERE m.dialog_id = d.id AND m.turn_id IS NULL AND m.role = 'user')
-            ORDER BY d.id LIMIT 8
+            UNION
+            SELECT m.dialog_id, m.chat_id FROM messages m
+            WHERE m.author_id = :person AND m.dialog_id <> :but AND m.turn_id IS NULL AND m.role = 'user'
+            ORDER BY 1 LIMIT 8
             """
         ),
         {"person": person_id, "but": but},
@@ -287,7 +332,7 @@ async def abandoned(connection: AsyncConnection, *, before: datetime, limit: int
     rows = await connection.execute(
         sa.text(
             """
-            SELECT DISTINCT d.id, d.chat_id, d.person_id
+            SELECT DISTINCT d.id, d.chat_id, coalesce(m.author_id, d.person_id) AS person_id
             FROM messages m JOIN dialogs d ON d.id = m.dialog_id
             WHERE m.turn_id IS NULL AND m.role = 'user' AND m.at <= :before
               AND NOT EXISTS (SELECT FROM turns t WHERE t.dialog_id = d.id AND t.status = 'open')
@@ -300,12 +345,34 @@ async def abandoned(connection: AsyncConnection, *, before: datetime, limit: int
 
 
 async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
-    """Take a closed turn's user messages back to waiting and drop its answer from the dialog; False if it has none."""
+    """Take a closed turn's user messages back to waiting and drop its answers from the dialog; False if it has none."""
     moved = await tx.execute(
         sa.text("UPDATE messages SET turn_id = NULL WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
     )
-    await tx.execute(sa.text("DELETE FROM messages WHERE turn_id = :turn AND role = 'assistant'"), {"turn": turn_id})
+    await drop_answers(tx, turn_id)
     return moved.rowcount > 0
+
+
+async def active(connection: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> int | None:
+    """Return the chat's (a topic's) active dialog, without a lock."""
+    found: int | None = await connection.scalar(
+        sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
+        {"chat": chat_id, "thread": thread_id},
+    )
+    return found
+
+
+async def drop_answers(tx: AsyncConnection, turn_id: int) -> None:
+    """Drop a turn's answer from the dialog, with all that reworked it."""
+    await tx.execute(
+        sa.text(
+            """
+            DELETE FROM messages WHERE role = 'assistant'
+              AND turn_id IN (SELECT id FROM turns WHERE id = :turn OR about_turn_id = :turn)
+            """
+        ),
+        {"turn": turn_id},
+    )
 
 
 async def exists(connection: AsyncConnection, *, person_id: int) -> bool:

@@ -27,6 +27,8 @@ FLUSH_S = 0.15
 # A renewal costs a script call. Once a second is often enough for the lease, the charges and a stop whose signal was
 # lost.
 RENEW_EVERY_S = 1.0
+# A person unfolds the beginning of it at most; the rest of a long reasoning is read by nobody.
+THOUGHTS_CHARS_MAX = 16_000
 
 
 @dataclass(eq=False)
@@ -38,6 +40,7 @@ class Stream:
     meta: PreviewMeta
     task: "asyncio.Task[Any]"
     parts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
     sent_chars: int = 0
     output_tokens: int = 0
@@ -58,9 +61,15 @@ class Stream:
             self.unsent.append(text)
         self.output_tokens = max(self.output_tokens, output_tokens)
 
+    def think(self, text: str) -> None:
+        """Take what the model thought: kept apart, up to THOUGHTS_CHARS_MAX."""
+        if text and (room := THOUGHTS_CHARS_MAX - sum(map(len, self.thoughts))) > 0:
+            self.thoughts.append(text[:room])
+
     def restart(self) -> None:
         """Forget an attempt that failed before anybody could see its text."""
         self.parts.clear()
+        self.thoughts.clear()
         self.unsent.clear()
         self.output_tokens = 0
 

@@ -80,6 +80,11 @@ class Model:
     chat_template: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     serving: Serving = Serving()
 
+    @property
+    def reasons(self) -> bool:
+        """Whether it can reason before it answers, and its server tells the reasoning apart."""
+        return bool(self.serving.reasoning_parser)
+
     def allows(self, plan: str) -> bool:
         """Whether people of that plan may use it."""
         return not self.plans or plan in self.plans

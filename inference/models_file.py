@@ -31,9 +31,15 @@ _ENTRY_KEYS: Final = {
 }  # fmt: skip
 
 
-def single_model(url: str, name: str, key: str = "") -> Models:
-    """FORMA_MODEL_URL, FORMA_MODEL_NAME and FORMA_MODEL_KEY as the only, chat, entry, with default prices and slots."""
-    model = Model(id="chat", purpose="chat", name=name, replicas=(Replica(_without_v1(url), key),))
+def single_model(url: str, name: str, key: str = "", *, reasoning_parser: str = "") -> Models:
+    """The settings FORMA_MODEL_… as the only, chat, entry, with default prices and slots."""
+    model = Model(
+        id="chat",
+        purpose="chat",
+        name=name,
+        replicas=(Replica(_without_v1(url), key),),
+        serving=Serving(reasoning_parser=reasoning_parser),
+    )
     return Models(MappingProxyType({model.id: model}))
 
 
@@ -235,8 +241,9 @@ def _gpus(table: _Table) -> dict[str, GpuGroup]:
 
 
 def _check_shares(source: TomlSource, entries: Mapping[str, Model], gpus: Mapping[str, GpuGroup]) -> None:
-    """The replicas of a group must fit on its GPUs side by side."""
+    """The servers of a group must fit on its GPUs side by side. Entries may share a server: it counts once."""
     taken = dict.fromkeys(gpus, 0.0)
+    counted: dict[str, Model] = {}
     for model in entries.values():
         for index, replica in enumerate(model.replicas):
             group = replica.gpu_group
@@ -245,6 +252,12 @@ def _check_shares(source: TomlSource, entries: Mapping[str, Model], gpus: Mappin
             if group not in gpus:
                 key = ("models", model.id, "replicas", index, "gpu_group")
                 raise source.wrong(key, f"names {group!r}, and there is no [gpus.{group}]")
+            other = counted.setdefault(replica.base_url, model)
+            if other is not model:
+                if other.serving.gpu_memory != model.serving.gpu_memory:
+                    says = f"differs from that of {other.id!r}, which has the same server"
+                    raise source.wrong(("models", model.id, "gpu_memory"), says)
+                continue
             taken[group] += model.serving.gpu_memory
             if taken[group] > GPU_SHARE_MAX + 1e-9:
                 says = f"brings the shares of [gpus.{group}] to {taken[group]:.2f}, and {GPU_SHARE_MAX} is the most"

@@ -44,7 +44,11 @@ def turn_key(turn_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PreviewMeta:
-    """Where and how a turn's preview is shown. `draft_id` is the turn id; `lang` a locale such as 'ru'."""
+    """Where and how a turn's preview is shown. `draft_id` is the turn id; `lang` a locale such as 'ru';
+    `thread_id` a forum's topic.
+
+    `thinking`: before its text the model reasons, which takes a while and is said.
+    """
 
     chat_id: int
     is_group: bool
@@ -52,6 +56,8 @@ class PreviewMeta:
     mode: Mode
     lang: str
     reply_to_message_id: int | None = None
+    thinking: bool = False
+    thread_id: int | None = None
 
     def dump(self) -> bytes:
         return orjson.dumps(asdict(self))

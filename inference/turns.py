@@ -1,7 +1,8 @@
 """Turns: one request of a person and its one answer. A dialog has at most one open turn (partial unique index)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,15 @@ turns = sa.Table(
     sa.Column("dialog_id", sa.BigInteger, sa.ForeignKey("dialogs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("person_id", sa.BigInteger, nullable=False),
     sa.Column("chat_id", sa.BigInteger, nullable=False),
+    sa.Column("thread_id", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("reply_to_message_id", sa.BigInteger),
+    # Whether the model may reason before it answers.
+    sa.Column("thinking", sa.Boolean, nullable=False, server_default="false"),
+    # A turn without a question of its own: what it does (inference.rework), with the answer of which turn, and under
+    # which turn's answer the button stood.
+    sa.Column("instruction", sa.Text),
+    sa.Column("about_turn_id", sa.BigInteger),
+    sa.Column("pressed_turn_id", sa.BigInteger),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False, server_default=OPEN),
     sa.Column("ready_at", sa.DateTime(timezone=True), nullable=False),
@@ -48,6 +57,19 @@ turns = sa.Table(
     sa.CheckConstraint("status IN ('open', 'done', 'stopped', 'failed')", name="status_known"),
     sa.CheckConstraint("input_max > 0 AND output_max > 0 AND weight > 0", name="bounds_positive"),
     sa.CheckConstraint("(status = 'open') = (closed_at IS NULL)", name="closed_with_time"),
+    sa.CheckConstraint("instruction IN ('shorter', 'deeper', 'continue')", name="instruction_known"),
+    sa.CheckConstraint(
+        "(instruction IS NULL) = (about_turn_id IS NULL) AND (instruction IS NULL) = (pressed_turn_id IS NULL)",
+        name="instruction_about_a_turn",
+    ),
+    sa.Index(
+        "uq_turns_pressed",
+        "pressed_turn_id",
+        "instruction",
+        unique=True,
+        postgresql_where=sa.text("status <> 'failed'"),
+    ),
+    sa.Index("ix_turns_about_turn_id", "about_turn_id", postgresql_where=sa.text("about_turn_id IS NOT NULL")),
     sa.Index("uq_turns_open", "dialog_id", unique=True, postgresql_where=sa.text("status = 'open'")),
     sa.Index("ix_turns_open_ready_at", "ready_at", postgresql_where=sa.text("status = 'open'")),
     sa.Index("ix_turns_person_id_id", "person_id", "id"),
@@ -80,6 +102,21 @@ class Turn:
     started_at: datetime | None
     fence: int | None
     attempts: int
+    thread_id: int
+    thinking: bool
+    instruction: str | None
+    about_turn_id: int | None
+    pressed_turn_id: int | None
+
+    @property
+    def in_group(self) -> bool:
+        """Whether it was asked in a group: there the chat is not the person."""
+        return self.chat_id < 0
+
+    @property
+    def place(self) -> int:
+        """The turn that has the question: this one, or the one whose answer this one reworks."""
+        return self.about_turn_id or self.id
 
     @property
     def started(self) -> bool:
@@ -115,6 +152,11 @@ class Draft:
     weight: int
     in_flight_max: int
     admit_key: str
+    thread_id: int = 0
+    thinking: bool = False
+    instruction: str | None = None
+    about_turn_id: int | None = None
+    pressed_turn_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +183,11 @@ _OPEN = sa.text(
 )
 _OPEN_OF_DIALOG = sa.text(f"SELECT {_COLUMNS} FROM turns WHERE dialog_id = :dialog AND status = 'open'")  # noqa: S608
 _LATEST_OPEN = sa.text(
-    f"SELECT {_COLUMNS} FROM turns WHERE chat_id = :chat AND status = 'open' ORDER BY id DESC LIMIT 1"  # noqa: S608
+    f"""
+    SELECT {_COLUMNS} FROM turns
+    WHERE chat_id = :chat AND status = 'open' AND (CAST(:person AS bigint) IS NULL OR person_id = :person)
+    ORDER BY id DESC LIMIT 1
+    """  # noqa: S608
 )
 _LAST_CLOSED = sa.text(
     f"""
@@ -156,9 +202,22 @@ _START = sa.text(
     WHERE id = :id AND status = 'open' AND (fence IS NULL OR fence < :fence) RETURNING {_COLUMNS}
     """  # noqa: S608
 )
+# By the index of open turns, in its order: a page begins behind the last turn of the one before.
+_PAGE = "AND (ready_at, id) > (:after_at, :after_id) ORDER BY ready_at, id LIMIT :limit"
 _OVERDUE = sa.text(
-    f"SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND ready_at <= :before ORDER BY ready_at LIMIT :limit"  # noqa: S608
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND ready_at <= :before
+      AND person_id <> ALL (CAST(:but_persons AS bigint[])) AND model <> ALL (CAST(:but_models AS text[])) {_PAGE}
+    """  # noqa: S608
 )
+_UNSTARTED = sa.text(
+    f"""
+    SELECT {_COLUMNS} FROM turns WHERE status = 'open' AND started_at IS NULL
+      AND (CAST(:person AS bigint) IS NULL OR person_id = :person) AND (CAST(:model AS text) IS NULL OR model = :model)
+      {_PAGE}
+    """  # noqa: S608
+)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 async def open_turn(tx: AsyncConnection, draft: Draft, *, now: datetime) -> Turn:
@@ -173,25 +232,25 @@ async def open_of_dialog(connection: AsyncConnection, dialog_id: int) -> Turn | 
     return Turn(*row) if row else None
 
 
-async def open_of_chat(connection: AsyncConnection, chat_id: int) -> Turn | None:
-    """Return the open turn of the chat's active dialog, without a lock."""
+async def open_of_chat(connection: AsyncConnection, chat_id: int, thread_id: int = 0) -> Turn | None:
+    """Return the open turn of the chat's (a topic's) active dialog, without a lock."""
     row = (
         await connection.execute(
             sa.text(
                 f"""
                 SELECT {_COLUMNS} FROM turns WHERE status = 'open'
-                  AND dialog_id = (SELECT id FROM dialogs WHERE chat_id = :chat AND active)
+                  AND dialog_id = (SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active)
                 """  # noqa: S608
             ),
-            {"chat": chat_id},
+            {"chat": chat_id, "thread": thread_id},
         )
     ).one_or_none()
     return Turn(*row) if row else None
 
 
-async def latest_open(connection: AsyncConnection, chat_id: int) -> Turn | None:
-    """Return the chat's newest open turn, whichever of its dialogs it belongs to."""
-    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id})).one_or_none()
+async def latest_open(connection: AsyncConnection, chat_id: int, *, person_id: int | None = None) -> Turn | None:
+    """Return the chat's newest open turn, whichever of its dialogs it belongs to; with `person_id`, of that person."""
+    row = (await connection.execute(_LATEST_OPEN, {"chat": chat_id, "person": person_id})).one_or_none()
     return Turn(*row) if row else None
 
 
@@ -210,6 +269,23 @@ async def start(tx: AsyncConnection, turn_id: int, *, fence: int, now: datetime)
     """Take an open turn for a claim; None when it is closed or a newer claim has it. Messages join no more."""
     row = (await tx.execute(_START, {"id": turn_id, "fence": fence, "now": now})).one_or_none()
     return Turn(*row) if row else None
+
+
+async def reworked(connection: AsyncConnection, turn_id: int, instruction: str) -> bool:
+    """Tell whether the button `instruction` under a turn's answer has made a turn already; one that failed does not
+    count."""
+    found: bool = (
+        await connection.execute(
+            sa.text(
+                """
+                SELECT EXISTS (SELECT FROM turns
+                               WHERE pressed_turn_id = :turn AND instruction = :instruction AND status <> 'failed')
+                """
+            ),
+            {"turn": turn_id, "instruction": instruction},
+        )
+    ).scalar_one()
+    return found
 
 
 async def unspend(tx: AsyncConnection, turn_id: int, *, fence: int) -> None:
@@ -270,7 +346,35 @@ async def close(tx: AsyncConnection, turn_id: int, outcome: Outcome, *, fence: i
     return done.rowcount == 1
 
 
-async def overdue(connection: AsyncConnection, *, before: datetime, limit: int) -> list[Turn]:
-    """Return open turns that have been ready since `before`: the sweeper looks whether the queue knows them."""
-    rows = await connection.execute(_OVERDUE, {"before": before, "limit": limit})
+async def overdue(
+    connection: AsyncConnection,
+    *,
+    before: datetime,
+    limit: int,
+    after: Turn | None = None,
+    but_persons: Collection[int] = (),
+    but_models: Collection[str] = (),
+) -> list[Turn]:
+    """Return open turns that have been ready since `before`: the sweeper looks whether the queue knows them.
+
+    Those behind `after`, the earliest first; without the turns of some persons or models.
+    """
+    values = {"before": before, "but_persons": list(but_persons), "but_models": list(but_models)}
+    rows = await connection.execute(_OVERDUE, {**values, **_page(after, limit)})
     return [Turn(*row) for row in rows]
+
+
+async def unstarted(
+    connection: AsyncConnection, *, person_id: int | None, model: str | None, limit: int, after: Turn | None = None
+) -> list[Turn]:
+    """Return open turns that nobody has started, those behind `after`; of a person or a model where given."""
+    values = {"person": person_id, "model": model, **_page(after, limit)}
+    return [Turn(*row) for row in await connection.execute(_UNSTARTED, values)]
+
+
+def _page(after: Turn | None, limit: int) -> dict[str, object]:
+    return {
+        "after_at": after.ready_at if after else _EPOCH,
+        "after_id": after.id if after else 0,
+        "limit": limit,
+    }

@@ -8,7 +8,7 @@ Kinds and what a crash between the call and its record means for them:
     broadcast  one of many                 becomes `unknown`, not sent again
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,6 +96,15 @@ async def add(
         },
     )
     return Post(new_id, kind, chat_id, payload, turn_id, 0, 0, now) if new_id is not None else None
+
+
+async def known(connection: AsyncConnection, dedup_keys: Collection[str]) -> set[str]:
+    """Return those of the keys that were written before, and have not been purged since."""
+    rows = await connection.execute(
+        sa.text("SELECT dedup_key FROM outbox WHERE dedup_key = ANY (CAST(:keys AS text[]))"),
+        {"keys": list(dedup_keys)},
+    )
+    return set(rows.scalars())
 
 
 async def due(
@@ -201,6 +210,19 @@ async def move_chat(tx: AsyncConnection, chat_id: int, new_chat_id: int) -> None
             """
         ),
         {"old": chat_id, "new": new_chat_id},
+    )
+
+
+async def drop_chat(tx: AsyncConnection, chat_id: int, *, error: str, now: datetime) -> None:
+    """Close what is open for a chat that nothing can be sent to any more."""
+    await tx.execute(
+        sa.text(
+            """
+            UPDATE outbox SET status = 'failed', sent_at = :now, error = :error
+            WHERE chat_id = :chat AND status IN ('pending', 'sending')
+            """
+        ),
+        {"chat": chat_id, "error": error, "now": now},
     )
 
 

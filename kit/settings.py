@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     admin_chat_id: int = 0
     admin_language: Literal["ru", "en"] = "ru"
 
+    group_names: str = ""
+
     database_url: str = ""
     redis_url: str = ""
     data_dir: Path | None = None
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
     plans_file: Path = Path("plans.toml")
     model_url: str = ""
     model_name: str = ""
+    model_reasoning_parser: str = ""
     model_key: SecretStr = SecretStr("")
     model_first_token_s: float = Field(120.0, ge=1, le=3_600)
     model_silence_s: float = Field(30.0, ge=1, le=600)

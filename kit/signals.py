@@ -16,6 +16,7 @@ JOBS = "forma:signal:jobs"
 TURNS = "forma:signal:turns"
 STOPS = "forma:signal:stops"
 MODELS = "forma:signal:models"
+SERVICE = "forma:signal:service"
 RETRY_S = 1.0
 
 

@@ -4,7 +4,7 @@ A notification has no signature: its address is checked, it is stored, and the w
 """
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import structlog
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 NOTIFICATIONS_PATH = "/yookassa/notifications"
 WORD_LENGTH_MAX = 64
+FIELDS_MAX = 16
 
 
 def add_routes(site: web.Application, key: web.AppKey[App]) -> None:
@@ -68,7 +69,7 @@ class Pages:
 
     async def pay(self, request: web.Request) -> web.Response:
         """Begin or go on with the payment; lead to YooKassa's page where it waits for the person."""
-        token, choice = request.match_info["token"], pay_page.chosen(await request.post())
+        token, choice = request.match_info["token"], pay_page.chosen(_form(await request.read()))
         problem: Rejected | None = None
         try:
             shown = await rouble_purchase.pay(self._app, token, choice)
@@ -111,6 +112,14 @@ class Pages:
 
     def _html(self, text: str, status: int = 200) -> web.Response:
         return web.Response(text=text, status=status, content_type="text/html", headers=self._headers)
+
+
+def _form(raw: bytes) -> dict[str, str]:
+    """Return what a browser sends for the page's form; nothing of what no browser sends."""
+    try:
+        return dict(parse_qsl(raw.decode(errors="replace"), max_num_fields=FIELDS_MAX))
+    except ValueError:
+        return {}
 
 
 def _hint(raw: bytes) -> tuple[str, dict[str, Any]] | None:

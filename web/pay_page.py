@@ -1,7 +1,8 @@
 """The page on which roubles are paid, as HTML made on the server: our words, no script, nothing from elsewhere."""
 
+from collections.abc import Mapping
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 from app.pay_sheet import Sheet
 from app.rouble_payments import REASON_WORDS, REFUSED
@@ -65,14 +66,14 @@ def declined(say: Words, reason: str) -> str:
     return say.say("pay-declined", reason=REASON_WORDS.get(reason, "other"))
 
 
-def chosen(form: Any) -> Choice:
+def chosen(form: Mapping[str, str]) -> Choice:
     """Read what the page's form sent; whatever it is not, it is not believed."""
     keep = form.get("keep") == "yes"
-    kopecks = str(form.get("kopecks_monthly" if keep else "kopecks", ""))
+    kopecks = form.get("kopecks_monthly" if keep else "kopecks", "")
     return Choice(
-        product_id=str(form.get("product", ""))[:64],
+        product_id=form.get("product", "")[:64],
         kopecks=int(kopecks) if kopecks.isdecimal() and len(kopecks) <= 12 else 0,
-        email=str(form.get("email", ""))[:255],
+        email=form.get("email", "")[:255],
         keep=keep,
     )
 

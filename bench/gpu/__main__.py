@@ -19,11 +19,13 @@ from typing import Any
 
 from bench.gpu import first_token, flood, shapes, throughput, vllm
 from bench.gpu.place import Place
+from kit.observability import configure_logs
 
 SLOTS = 32
 PARTS = ("serve", "throughput", "first", "flood")
-PART_S_MAX = {"serve": 240.0, "throughput": 300.0, "first": 180.0, "flood": 480.0}
+PART_S_MAX = {"serve": 240.0, "throughput": 300.0, "first": 240.0, "flood": 480.0}
 ROUNDS = 48
+TRACEBACK_FRAMES = 4
 ALONE = {"at_once": 1, "requests": 3, "tokens_in": 512, "tokens_out": 256}
 TOGETHER = {"at_once": 100, "requests": 120, "tokens_in": 1_024, "tokens_out": 400}
 
@@ -60,7 +62,7 @@ async def main(chosen: argparse.Namespace) -> int:
                 async with asyncio.timeout(PART_S_MAX[part]):
                     summary[part] = await _run(part, place, chosen, model)
             except Exception as error:  # whatever happened to this part, the lease goes on for the next
-                traceback.print_exc()
+                traceback.print_exc(limit=-TRACEBACK_FRAMES)
                 summary[part] = {"failed": f"{type(error).__name__}: {error}"[:500]}
             place.say(part, summary[part])
     print(json.dumps(summary), flush=True)
@@ -94,4 +96,5 @@ async def _run(part: str, place: Place, chosen: argparse.Namespace, model: Path)
 if __name__ == "__main__":
     import uvloop
 
+    configure_logs(process="bench", level="WARNING", format="text")
     sys.exit(uvloop.run(main(arguments())))

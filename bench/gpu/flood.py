@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from app import free_access, persons
 from app.context import App
 from app.turn_accept import Incoming, accept
-from bench.chat import Telegram
 from bench.gpu import clients
 from bench.gpu.place import Place
+from bench.telegram import Telegram
 from cli.compose import open_app
 from inference import dialogs
 
@@ -28,7 +28,8 @@ FLOOD_REQUESTS = 600
 LIGHT_WORDS, LIGHT_ANSWER_TOKENS = 400, 200
 FLOOD_WORDS, FLOOD_ANSWER_TOKENS = 800, 400
 ARRIVE_WITHIN_S, PAUSE_MEAN_S = 10.0, 20.0
-DRAIN_S = 60.0
+DRAIN_S = 45.0
+WARM_UP = 8  # questions before the first window, from which the fair queue learns what prompts take
 FIRST_MESSAGE_ID = 1_000_000_000
 
 # Light persons are on the free plan; the flood's person has a plan with longer answers and no bound worth the name.
@@ -105,7 +106,7 @@ async def _bare(session: aiohttp.ClientSession, url: str, model: str, flood: int
             except TimeoutError:
                 seen.append(time.perf_counter() - began)  # at least that long
                 unanswered.append(began)
-            await asyncio.sleep(dice.expovariate(1 / PAUSE_MEAN_S))
+            await _pause(dice, until)
 
     heavy = [
         asyncio.create_task(clients.read(session, url, _request(model, dice, FLOOD_WORDS, FLOOD_ANSWER_TOKENS)))
@@ -119,6 +120,11 @@ async def _bare(session: aiohttp.ClientSession, url: str, model: str, flood: int
     return {"light_first_token_s": clients.spread(seen), "light_unanswered": len(unanswered), "flood_answered": done}
 
 
+async def _pause(dice: random.Random, until: float) -> None:
+    """Wait as long as a light person thinks, or until the window ends."""
+    await asyncio.sleep(min(dice.expovariate(1 / PAUSE_MEAN_S), max(0.0, until - time.perf_counter())))
+
+
 def _request(model: str, dice: random.Random, words: int, answer_tokens: int) -> bytes:
     return clients.body(model, [{"role": "user", "content": clients.words(dice, words)}], answer_tokens)
 
@@ -128,7 +134,9 @@ async def _through_forma(place: Place, quiet_s: float, flooded_s: float) -> dict
     async with place.forma(PLANS) as stack, clients.open_session() as session:
         telegram = Telegram(stack.telegram_url, session)
         async with telegram.followed(), open_app(place.settings(stack)) as app:
-            lights = [await telegram.person("en") for _ in range(LIGHT_PERSONS)]
+            lights = await telegram.people(LIGHT_PERSONS, "en")
+            dice = random.Random(4)
+            await asyncio.gather(*(telegram.ask(one, clients.words(dice, LIGHT_WORDS)) for one in lights[:WARM_UP]))
             heavy = await telegram.person("en")
             result = {"quiet": await _window(app, telegram, lights, quiet_s)}
             place.say("flood.forma.quiet", result["quiet"])
@@ -174,7 +182,7 @@ async def _window(app: App, telegram: Telegram, lights: list[int], seconds: floa
             waiter = telegram.first_text(person)
             await telegram.ask(person, clients.words(dice, LIGHT_WORDS))
             shown.append(await waiter - began)
-            await asyncio.sleep(dice.expovariate(1 / PAUSE_MEAN_S))
+            await _pause(dice, until)
 
     await asyncio.gather(*(light(person) for person in lights))
     async with app.db.read() as connection:

@@ -11,17 +11,17 @@ import aiohttp
 import sqlalchemy as sa
 
 from app.context import App
-from bench.chat import Telegram
 from bench.gpu import clients
 from bench.gpu.place import Place
 from bench.stack import Stack
+from bench.telegram import Telegram
 from cli.compose import open_app
-from inference import dialogs, prompt, turns
+from inference import dialogs, history, prompt, turns
 
 PERSONS = 100
 QUESTION_WORDS = 200
 ANSWER_TOKENS = 300
-WARM_UP_S = 15.0
+WARM_UP_S = 25.0  # the fair queue has seen by then what prompts take
 IDLE_WITHIN_S = 60.0
 
 PLANS = f"""
@@ -63,7 +63,7 @@ async def _through_forma(
     async with place.forma(PLANS) as stack:
         telegram = Telegram(stack.telegram_url, session)
         async with telegram.followed(), open_app(place.settings(stack)) as app:
-            people = [await telegram.person("en") for _ in range(PERSONS)]
+            people = await telegram.people(PERSONS, "en")
 
             async def chat(person: int) -> None:
                 dice = random.Random(person)
@@ -127,8 +127,8 @@ async def _bodies(app: App, model: str) -> list[list[bytes]]:
         rows = await connection.execute(sa.select(turns.turns).order_by(turns.turns.c.person_id, turns.turns.c.id))
         bodies: dict[int, list[bytes]] = {}
         for row in rows.all():
-            history = await dialogs.history(connection, dialog_id=row.dialog_id, turn_id=row.id)
-            asked = [message for message in history if message.text]
+            read = await history.of(connection, dialog_id=row.dialog_id, turn_id=row.id, until=row.id)
+            asked = [message for message in read if message.text]
             if asked[-1].role == dialogs.ASSISTANT:
                 asked.pop()
             messages = [{"role": "system", "content": prompt.persona("en", "short")}]

@@ -11,14 +11,17 @@ from bot.handlers import (
     commands,
     dialogs,
     gifts,
+    groups,
     invite,
     members,
     money,
     payments,
     plan_change,
     promo,
+    recall,
     roubles,
     settings,
+    thinking,
     trial,
 )
 
@@ -30,5 +33,7 @@ def routers() -> list[Router]:
     message may be for them.
     """
     offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
-    first = [members.router(), admin.router(), dialogs.names()]
-    return first + [module.router() for module in (cases, *offers, settings, dialogs, commands, buttons, chat)]
+    first = [members.router(), admin.router(), groups.router(), dialogs.names()]
+    return first + [
+        module.router() for module in (cases, *offers, settings, dialogs, recall, thinking, commands, buttons, chat)
+    ]

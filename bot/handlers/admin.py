@@ -17,7 +17,7 @@ from billing import balance, lots
 from bot import cards, keyboards
 from bot.buttons import answer
 from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
-from bot.handlers import casework, cashier, model_desk, promo_admin, receipt_desk, star_books
+from bot.handlers import casework, cashier, model_desk, promo_admin, receipt_desk, service_desk, star_books
 from bot.refusals import Refused, Unreachable
 from kit import audit, outbox
 from kit.words import Words, words
@@ -58,6 +58,7 @@ def router() -> Router:
     commands.callback_query.register(resolve_grant, F.data.startswith("grant:"))
     star_books.register(commands)
     promo_admin.register(commands)
+    service_desk.register(commands)
     commands.include_routers(cashier.router(), casework.router(), receipt_desk.router(), model_desk.router())
     talk = Router(name="admin-talk")
     talk.message.register(ignore)

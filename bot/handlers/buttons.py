@@ -9,17 +9,23 @@ from app.turn_accept import Fate, Incoming
 from app.turn_redo import Expired
 from bot.buttons import answer
 from bot.context import Context
+from bot.handlers import thinking
 from bot.handlers.chat import show
+from inference import rework
+from inference.rework import INSTRUCTIONS
 
 
 def router() -> Router:
     """Return the router of the answers' buttons, and of all that is left."""
     made = Router(name="buttons")
-    # A person's buttons work in their private chat alone: elsewhere others would press them.
+    # Under an answer, in a group too: the turn knows whose it is.
+    made.callback_query.register(redo, F.data.startswith("redo:"))
+    made.callback_query.register(think, F.data.startswith("think:"))
+    made.callback_query.register(rework_answer, F.data.split(":")[0].in_(INSTRUCTIONS))
+    # All other buttons work in their person's private chat alone: elsewhere others would press them.
     made.callback_query.register(elsewhere, F.message.chat.type != ChatType.PRIVATE)
     made.callback_query.register(example, F.data.startswith("example:"))
-    made.callback_query.register(redo, F.data.startswith("redo:") | F.data.startswith("recount:"))
-    made.callback_query.register(go_on, F.data.startswith("continue:"))
+    made.callback_query.register(redo, F.data.startswith("recount:"))
     made.callback_query.register(expired)
     return made
 
@@ -41,7 +47,7 @@ async def example(query: CallbackQuery, ctx: Context) -> None:
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     await answer(ctx, query, ctx.words.say("toast-already") if accepted.fate is Fate.KNOWN else None)
     if accepted.fate is Fate.OPENED and accepted.turn:
-        show(ctx, accepted.turn.id)
+        show(ctx, accepted.turn)
 
 
 async def redo(query: CallbackQuery, ctx: Context) -> None:
@@ -50,21 +56,33 @@ async def redo(query: CallbackQuery, ctx: Context) -> None:
     recount = (query.data or "").startswith("recount")
     await answer(ctx, query, ctx.words.say("toast-recounting") if recount else ctx.words.say("toast-retrying"))
     if turn:
-        show(ctx, turn.id)
+        show(ctx, turn)
 
 
-async def go_on(query: CallbackQuery, ctx: Context) -> None:
-    """Continue an answer that was stopped or cut."""
-    turn = await turn_redo.go_on(
-        ctx.app,
-        ctx.transaction,
-        person=ctx.person,
-        turn_id=_turn_id(query),
-        text=ctx.words.say("continue-prompt"),
-    )
-    await answer(ctx, query)
+async def think(query: CallbackQuery, ctx: Context) -> None:
+    """Answer a question again, and reason about it first."""
+    if not thinking.offered(ctx.app):
+        raise Expired
+    turn = await turn_redo.redo(ctx.app, ctx.transaction, person=ctx.person, turn_id=_turn_id(query), think=True)
+    await answer(ctx, query, ctx.words.say("toast-thinking"))
     if turn:
-        show(ctx, turn.id)
+        show(ctx, turn)
+
+
+async def rework_answer(query: CallbackQuery, ctx: Context) -> None:
+    """Make an answer shorter or deeper, or go on with one that was stopped or cut."""
+    instruction = rework.known((query.data or "").partition(":")[0])
+    turn = await turn_redo.ask_again(
+        ctx.app, ctx.transaction, person=ctx.person, turn_id=_turn_id(query), instruction=instruction
+    )
+    toasts = {
+        "shorter": ctx.words.say("toast-shorter"),
+        "deeper": ctx.words.say("toast-deeper"),
+        "continue": ctx.words.say("toast-continuing"),
+    }
+    await answer(ctx, query, toasts[instruction])
+    if turn:
+        show(ctx, turn)
 
 
 async def elsewhere(query: CallbackQuery, ctx: Context) -> None:

@@ -7,12 +7,12 @@ from aiogram.enums import ChatType, ContentType
 from aiogram.methods import SetMessageReaction
 from aiogram.types import Message, MessageGenerationStopped, ReactionTypeEmoji
 
-from app import preferences, turn_accept, turn_redo, turn_stop
+from app import service_lanes, turn_accept, turn_preview, turn_redo, turn_stop
 from app.turn_accept import Fate, Incoming
 from bot import keyboards
 from bot.context import Context
 from bot.parts import is_visible
-from inference.streams import PreviewMeta
+from inference.turns import Turn
 
 # Clients split what is longer than 4096; a part near that length has a successor on the way.
 SPLIT_CHARS_MIN = 3_500
@@ -53,7 +53,6 @@ def router() -> Router:
     made.message.register(text, private, F.text)
     made.message.register(caption, private, F.caption)
     made.message.register(cannot_use, private)
-    made.message.register(group, F.chat.type != ChatType.PRIVATE)
     made.edited_message.register(edited, private, F.text | F.caption)
     made.stopped_message_generation.register(stop_button)
     return made
@@ -77,21 +76,29 @@ async def caption(message: Message, ctx: Context) -> None:
     await ask(ctx, message, gather=message.media_group_id is not None or message.forward_origin is not None)
 
 
-async def ask(ctx: Context, message: Message, *, gather: bool = False) -> None:
-    """Give a person's words to the turn use case, and show what became of them."""
-    words = question(message)
+async def ask(
+    ctx: Context, message: Message, *, gather: bool = False, words: str | None = None, think: bool = False
+) -> None:
+    """Give a person's words to the turn use case, and show what became of them. `words` are those of a command."""
+    words = question(message) if words is None else words
     if not words:
         ctx.reply(ctx.words.say("message-empty"))
         return
-    incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather)
+    incoming = Incoming(ctx.person, ctx.chat_id, message.message_id, words, gather, think=think)
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
-        show(ctx, accepted.turn.id)
+        show(ctx, accepted.turn)
     elif accepted.fate is Fate.WAITS:
-        seen = SetMessageReaction(
-            chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
-        )
-        ctx.room.sender.preview(ctx.chat_id, f"seen:{ctx.chat_id}:{message.message_id}", lambda: seen)
+        saw(ctx, message)
+
+
+def saw(ctx: Context, message: Message) -> None:
+    """Show that a message was seen which waits for its turn."""
+    seen = SetMessageReaction(
+        chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
+    )
+    key = f"seen:{ctx.chat_id}:{message.message_id}"
+    ctx.room.sender.preview(ctx.chat_id, key, lambda: seen, is_group=ctx.in_group)
 
 
 def question(message: Message) -> str:
@@ -113,18 +120,10 @@ def _album(message: Message) -> str | None:
     return f"album:{message.chat.id}:{message.media_group_id}" if message.media_group_id else None
 
 
-def show(ctx: Context, turn_id: int) -> None:
-    """Begin the preview of a turn that was just opened."""
-    wanted = preferences.of(ctx.person.settings, preview_default=ctx.app.settings.preview)
-    ctx.room.previews.opened(
-        PreviewMeta(
-            chat_id=ctx.chat_id,
-            is_group=False,
-            draft_id=turn_id,
-            mode=wanted.preview,
-            lang=ctx.person.language,
-        )
-    )
+def show(ctx: Context, turn: Turn) -> None:
+    """Begin the preview of a turn that was just opened, unless a maintenance window keeps it."""
+    if not service_lanes.kept_by(ctx.app, turn):
+        ctx.room.previews.opened(turn_preview.meta(ctx.app, turn, ctx.person))
 
 
 async def cannot_use(message: Message, ctx: Context) -> None:
@@ -136,18 +135,6 @@ async def cannot_use(message: Message, ctx: Context) -> None:
 
 async def unknown_command(message: Message, ctx: Context) -> None:
     ctx.reply(ctx.words.say("unknown-command"))
-
-
-async def group(message: Message, ctx: Context) -> None:
-    """In groups, tell whoever speaks to the bot, once a day, where the answers are; group dialogs come later."""
-    addressed = (message.text or message.caption or "").lower()
-    reply = message.reply_to_message
-    to_us = reply is not None and reply.from_user is not None and reply.from_user.username == ctx.room.username
-    if f"@{ctx.room.username}".lower() in addressed or to_us:
-        url = f"https://t.me/{ctx.room.username}"
-        button = keyboards.rows([keyboards.link(ctx.words.say("button-open-chat"), url)])
-        once = f"group-line:{ctx.chat_id}:{ctx.person.id}:{ctx.app.clock.now():%Y%m%d}"
-        ctx.reply(ctx.words.say("group-line"), button, reply_to=message.message_id, once=once)
 
 
 async def edited(message: Message, ctx: Context) -> None:

@@ -7,7 +7,7 @@ from aiogram.filters import JOIN_TRANSITION, ChatMemberUpdatedFilter, Command
 from aiogram.methods import SendMessage
 from aiogram.types import ChatMemberUpdated, Message, TelegramObject
 
-from app import persons, renewals
+from app import groups, persons, renewals
 from app.alerts import alert
 from bot.context import Context, Room
 from kit import chats, outbox
@@ -52,6 +52,11 @@ async def no_admin_group(_: TelegramObject, room: Room) -> bool:
     return room.admin_chat.id == 0
 
 
+async def in_admin_group(message: Message, room: Room) -> bool:
+    """Filter: let updates of the admin group through."""
+    return message.chat.id == room.admin_chat.id
+
+
 def router() -> Router:
     """Return the router of membership."""
     made = Router(name="members")
@@ -60,7 +65,7 @@ def router() -> Router:
     made.my_chat_member.register(tell_id, group, ChatMemberUpdatedFilter(JOIN_TRANSITION), no_admin_group)
     made.message.register(tell_id, group, Command("start", "help"), no_admin_group)
     made.message.register(tell_new_id, F.migrate_to_chat_id, no_admin_group)
-    made.message.register(migrated, F.migrate_to_chat_id)
+    made.message.register(migrated, F.migrate_to_chat_id, in_admin_group)
     return made
 
 
@@ -73,6 +78,8 @@ async def tell_new_id(message: Message, ctx: Context) -> None:
     """Say it again where Telegram changed it, as it does when a group's bot is made an administrator."""
     assert message.migrate_to_chat_id is not None
     _say_id(ctx, message.migrate_to_chat_id)
+    async with ctx.transaction() as tx:
+        await groups.migrate(tx, old=message.chat.id, new=message.migrate_to_chat_id, now=ctx.app.clock.now())
 
 
 def _say_id(ctx: Context, chat_id: int) -> None:
@@ -95,8 +102,6 @@ async def blocked(event: ChatMemberUpdated, ctx: Context) -> None:
 async def migrated(message: Message, ctx: Context) -> None:
     """Follow the admin group to the supergroup that it became."""
     assert message.migrate_to_chat_id is not None
-    if message.chat.id != ctx.room.admin_chat.id:
-        return
     async with ctx.transaction() as tx:
         now = ctx.app.clock.now()
         await chats.remember_migration(tx, old=message.chat.id, new=message.migrate_to_chat_id, now=now)

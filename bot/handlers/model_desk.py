@@ -96,6 +96,6 @@ async def _reload(ctx: Context) -> None:
     async with ctx.transaction() as tx:
         now = ctx.app.clock.now()
         await audit.record(
-            tx, actor_id=ctx.person.id, action="models-reload", subject_id=None, details=details, now=now
+            tx, actor_id=ctx.person.id, action="models_reload", subject_id=None, details=details, now=now
         )
         ctx.reply(model_cards.reloaded(say, done))

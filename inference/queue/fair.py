@@ -4,8 +4,9 @@ Scripts are called by their SHA-1. A Redis that has lost them, or the configurat
 more: a loss costs one more round trip, no error.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -29,6 +30,7 @@ from inference.queue.ticket import (
     Reaped,
     Renewal,
     Snapshot,
+    Stepped,
     Ticket,
     Usage,
 )
@@ -55,7 +57,7 @@ class FairQueue:
         self.config = config or self.config
         fields: list[Any] = []
         for name, value in asdict(self.config).items():
-            if name in {"lease_s", "place_s", "overtake_s", "idle_s"}:
+            if name in {"lease_s", "place_s", "overtake_s", "starve_s", "idle_s"}:
                 fields += [f"{name[:-2]}_us", round(value * _US)]
             else:
                 fields += [name, value]
@@ -102,6 +104,15 @@ class FairQueue:
         """
         return _position(await self._run("submit", now_us, _seal(ticket), key, ticket.tries))
 
+    async def move(self, turn_id: int, *, weight: int, in_flight_max: int, now_us: int = 0) -> bool:
+        """Give a waiting ticket another weight and bound, and its person with it; False where the turn doesn't wait."""
+        assert weight > 0
+        return bool(int(await self._run("move", now_us, turn_id, weight, in_flight_max)))
+
+    async def withdraw(self, turn_id: int, *, now_us: int = 0) -> bool:
+        """Take a waiting ticket out, to be submitted again later; False where the turn doesn't wait: it may run."""
+        return bool(int(await self._run("move", now_us, turn_id, 0, 0)))
+
     async def claim(self, *, now_us: int = 0) -> Claimed:
         """Lease the fairest ticket that fits."""
         reply = await self._run("claim", now_us)
@@ -145,6 +156,36 @@ class FairQueue:
             for i, reply in zip(lost, again, strict=True):
                 answers[i] = reply
         return [_renewal(reply) for reply in answers]
+
+    async def step(
+        self,
+        claim: Claim,
+        usage: Usage,
+        *,
+        input_tokens: int,
+        cached_tokens_est: int,
+        output_max: int,
+        now_us: int = 0,
+    ) -> Stepped:
+        """End one generation of a turn and begin the next in the same slot, under the same fence (a tool was called).
+
+        Charges what `usage` says and the next input, and books KV anew. What doesn't fit waits at the head of the
+        queue. How many steps a turn may have is the caller's limit. Idempotent by the claim's step.
+        """
+        following = replace(
+            claim.ticket,
+            input_tokens=input_tokens,
+            cached_tokens_est=cached_tokens_est,
+            output_max=output_max,
+            step=claim.ticket.step + 1,
+        )
+        counts = (usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+        sealed = _seal(following)
+        reply = await self._run("step", now_us, claim.turn_id, claim.fence, claim.sealed, *counts, sealed)
+        what, wakeups = map(int, reply)
+        times = claim.sealed.split(":")[-2:]
+        going_on = replace(claim, ticket=following, sealed=":".join((sealed, *times))) if what == 1 else None
+        return Stepped(going_on, cancelled=what == 3, requeued=what == 2, wakeups=wakeups)
 
     async def finish(self, claim: Claim, usage: Usage, *, now_us: int = 0) -> Finished:
         """Free slot and KV and true the charge up. Called after the turn is closed in Postgres."""
@@ -246,12 +287,12 @@ def _seal(t: Ticket) -> str:
     assert 0 <= t.cached_tokens_est <= t.input_tokens
     return (
         f"{t.turn_id}:{t.person_id}:{t.weight}:{t.base_cap}:{t.in_flight_max}:{t.input_tokens}:{t.cached_tokens_est}"
-        f":{t.output_max}:{t.deadline_us}"
+        f":{t.output_max}:{t.deadline_us}:{t.step}"
     )
 
 
 def _unseal(sealed: str, tries: int) -> Ticket:
-    turn_id, person_id, weight, base_cap, in_flight_max, input_tokens, cached, output_max, deadline_us = map(
+    turn_id, person_id, weight, base_cap, in_flight_max, input_tokens, cached, output_max, deadline_us, step = map(
         int, sealed.split(":")
     )
     return Ticket(
@@ -265,6 +306,7 @@ def _unseal(sealed: str, tries: int) -> Ticket:
         deadline_us=deadline_us,
         in_flight_max=in_flight_max,
         tries=tries,
+        step=step,
     )
 
 
@@ -277,9 +319,13 @@ def _pairs(flat: Sequence[Any]) -> tuple[Expired, ...]:
 
 
 def _position(reply: Sequence[Any]) -> Position:
-    """Turn an expected wait into a range around it that is as wide as the promise allows."""
-    position, low_s = int(reply[0]), float(reply[1]) * 2 / 3
-    return Position(position, low_s, 2 * low_s + 10 if position else 0.0)
+    """Turn an expected wait into the widest range that the promise allows, whose geometric mean the wait is."""
+    position, wait_s = int(reply[0]), float(reply[1])
+    if not position:
+        return Position(0, 0.0, 0.0)
+    # low · high = wait² and high = 2 · low + 10.
+    low_s = float(math.floor((math.sqrt(25 + 2 * wait_s * wait_s) - 5) / 2))
+    return Position(position, low_s, 2 * low_s + 10)
 
 
 def _renewal(reply: Any) -> Renewal:

@@ -5,14 +5,24 @@ from pathlib import Path
 
 _LUA = Path(__file__).parent / "lua"
 # What stands between common.lua and an operation that needs it.
-_BETWEEN = {"submit": "place", "position": "place", "admit": "rates", "release": "rates", "charge": "rates"}
+_BETWEEN = {
+    "submit": "place",
+    "position": "place",
+    "admit": "rates",
+    "release": "rates",
+    "charge": "rates",
+    "finish": "learn",
+    "step": "learn",
+}
 OPERATIONS = (
     "admit",
     "release",
     "charge",
     "submit",
+    "move",
     "claim",
     "renew",
+    "step",
     "finish",
     "cancel",
     "reap",

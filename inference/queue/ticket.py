@@ -40,12 +40,14 @@ class QueueConfig:
     reserve_min: int = 0
     reserve_max: int = 6
     """Bounds of R, the slots that borrowers leave free; R follows light arrivals between them."""
-    reserve_wait_s: float = 0.7
+    reserve_wait_s: float = 0.1
     """R is the least reserve with which 95 % of the light arrivals wait no longer than this."""
     smoothing_s: float = 60.0
     """Time constant of the light arrivals' rate."""
     lag_max: int = 16_384
     """Charge by which a person whom only a cap held back may stay behind the queue's virtual time."""
+    starve_s: float = 180.0
+    """Every fourth claim goes to whoever has waited longest, once somebody has waited so long without being served."""
     idle_s: float = 3_600.0
     """A person without tickets for so long is forgotten: counter, output estimate."""
     service_s: float = 8.0
@@ -95,9 +97,11 @@ class Limits:
 class Ticket:
     """One turn that waits for the model.
 
-    `base_cap` is how many of this person's requests may run at once by right; beyond it they borrow. `in_flight_max`
-    is never exceeded, borrowed or not (0: no such bound). `deadline_us` is absolute (0: waits for ever). `tries` are
-    those already spent, for a caller that submits again what the queue has lost.
+    `input_tokens` bounds the prompt; the queue learns what prompts take of it. `base_cap` is how many of this person's
+    requests may run at once by right; beyond it they borrow. `in_flight_max` is never exceeded, borrowed or not (0: no
+    such bound). `deadline_us` is absolute (0: waits for ever). `tries` are those already spent, for a caller that
+    submits again what the queue has lost. `step` counts the generations of this turn that are over (FairQueue.step);
+    with it `input_tokens` is no bound any more.
     """
 
     turn_id: int
@@ -110,6 +114,7 @@ class Ticket:
     deadline_us: int = 0
     in_flight_max: int = 0
     tries: int = 0
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,21 @@ class Cancelled(StrEnum):
     REMOVED = "removed"
     FLAGGED = "flagged"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What became of a turn that goes on with a further generation.
+
+    `claim` is the one to generate and go on with. Without it the holder stops: `cancelled`, the person wants no more
+    and the holder finishes as usual with the usage of the generation that has ended; `requeued`, the KV cache has no
+    room for what comes next and whoever claims the turn goes on; neither, the claim was stale and nothing changed.
+    """
+
+    claim: Claim | None
+    cancelled: bool
+    requeued: bool
+    wakeups: int
 
 
 @dataclass(frozen=True, slots=True)

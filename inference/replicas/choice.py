@@ -36,6 +36,9 @@ WAIT_S: Final = 30.0
 """How long a request waits for a slot. Longer than a lease, so that a dead worker's slots come free meanwhile."""
 
 LOOK_EVERY_S: Final = 0.05
+REDIS_S: Final = 2.0
+"""A Redis that does not answer within this is away: no answer waits for it longer."""
+
 FAILURES_MAX: Final = 3
 """So many broken answers in a row take a server out; one refused connection or one time-out does at once."""
 
@@ -80,11 +83,11 @@ class Replicas:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        common = (_LUA / "common.lua").read_text(encoding="utf-8")
+        shared = (_LUA / "servers.lua").read_text(encoding="utf-8")
         self._scripts = {
-            path.stem: redis.register_script(f"{common}\n{path.read_text(encoding='utf-8')}")
+            path.stem: redis.register_script(f"{shared}\n{path.read_text(encoding='utf-8')}")
             for path in _LUA.glob("*.lua")
-            if path.stem != "common"
+            if path.stem != "servers"
         }
         self._leases: dict[str, _Lease] = {}
         self._renewing: asyncio.Task[None] | None = None
@@ -206,7 +209,8 @@ class Replicas:
         for one in candidates:
             servers += [one.base_url, model.slots, self.weight(model, one), int(one.base_url in avoid)]
         home = f"{model.id}:{prefer}" if prefer else ""
-        reply = await self._call("take", lease_id, round(LEASE_S * _US), home, round(HOME_S * _MS), *servers)
+        async with asyncio.timeout(REDIS_S):
+            reply = await self._call("take", lease_id, round(LEASE_S * _US), home, round(HOME_S * _MS), *servers)
         chosen, *why = [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
         return chosen, why[0] if why else ""
 
@@ -218,7 +222,8 @@ class Replicas:
         """Free a slot and say how its server did. Whatever Redis does not hear lapses by itself."""
         pauses = (round(BACKOFF_MIN_S * _US), round(BACKOFF_MAX_S * _US), round(busy_s * _US))
         try:
-            out = await self._call("release", url, lease_id, verdict, FAILURES_MAX, *pauses, round(FORGET_S * _MS))
+            async with asyncio.timeout(REDIS_S):
+                out = await self._call("release", url, lease_id, verdict, FAILURES_MAX, *pauses, round(FORGET_S * _MS))
         except _AWAY as error:
             log.warning("replica_unreleased", error=type(error).__name__)
             return

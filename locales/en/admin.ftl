@@ -13,6 +13,9 @@ admin-help =
     /queue — the queue
     /models — models and their servers
     /health — state
+    /slow — the slow lane
+    /maintenance — maintenance windows
+    /service — what of these is on
     /reconcile — compare Stars with Telegram
     /export — a period's Stars and roubles as tables
     /chargeback — book a chargeback
@@ -108,6 +111,50 @@ admin-queue-row = • { $id }: { $waiting } waiting, { $running } running
 admin-queue-empty = The queue is empty, { $slots } slots
 # A model and its replica
 admin-queue-model = { $model }: { $running } of { $slots } in use
+
+## /slow, /maintenance, /service
+
+# $kind - slow or maintenance
+admin-service-usage = { $kind ->
+    [slow] /slow WHOM TIME REASON — a quarter of the weight in the queue and one answer at a time, up to 30 days
+   *[maintenance] /maintenance WHOM TIME REASON — new questions are accepted and wait for its end, up to 12 hours
+}
+    Whom: all, model:chat, an id or @name. Time: 40m, 2h, 3d.
+    To end it early: { $kind ->
+        [slow] /slow WHOM off
+       *[maintenance] /maintenance WHOM off
+    }
+    What is on: /service
+admin-service-unknown = I don't know { $whom }. Whom: all, model:chat, an id or @name.
+admin-service-span = A time is 40m, 2h or 3d, say, and at most { DURATION($longest_s) }.
+admin-service-reason = Add a reason of up to { $most } characters: it stays in the log.
+# $most - how many there may be
+admin-service-many = { $most } are on already, more cannot be. End some: /service
+# $about - person, model or everybody; $id - the person's number, $model - the model's name
+admin-service-row = { $kind ->
+    [slow] 🐢 Slow
+   *[maintenance] 🔧 Maintenance
+} · { $about ->
+    [person] { $id }
+    [model] model { $model }
+   *[everybody] everybody
+} · until { MOMENT($until) } · { $reason }
+# $end - the command that ends it
+admin-service-set = { $kind ->
+    [slow] Whoever is in line already has moved as well.
+   *[maintenance] New questions will wait, and everyone hears until when. What is being answered will be finished.
+} To end it early: { $end }
+admin-service-ended = { $kind ->
+    [slow] The slow lane is off.
+   *[maintenance] Maintenance is over, the questions that were kept are in the queue.
+}
+admin-service-not-on = That was not on. What is: /service
+admin-service-none = Nothing is on: all questions go their usual way.
+admin-service-more = And { $count } more.
+admin-service-kept = Questions kept: { $count }
+# $whom - all, model:NAME or a person's number
+admin-alert-maintenance-over = 🔧 Maintenance has ended by itself, what was kept goes into the queue: { $whom }
+admin-alert-slow-over = 🐢 The slow lane has ended by itself: { $whom }
 
 ## /health
 

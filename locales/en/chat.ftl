@@ -22,6 +22,7 @@ help =
 
     /new — a new conversation
     /dialogs — all conversations
+    /context — what I remember of this one
     /stop — stop the answer
     /balance — what is left
     /plans — plans and packs
@@ -55,12 +56,40 @@ queue-position-only = { $position ->
 
 # The model wrote nothing
 answer-empty = The answer came out empty. Ask it another way and I will do my best.
-# The answer reached its own limit
-answer-cut = The answer reached its length limit.
+# The answer reached its own limit; $plan - the plan with which answers are longer, or none
+answer-cut = The answer reached its length limit.{ $plan ->
+    [none] { "" }
+   *[other] { " " }With { $plan } answers are longer: /plans
+}
 button-continue = Continue
 button-redo = Start over
-# What is sent in the person's name by the Continue button
-continue-prompt = Go on from where you stopped.
+button-shorter = Shorter
+button-deeper = In depth
+toast-shorter = Making it shorter
+toast-deeper = Going deeper
+toast-continuing = Going on
+# The question of this answer was asked again
+toast-answer-replaced = A newer answer has replaced this one: the buttons are below it.
+
+## Thinking deeper
+
+# Stands above the model's reasoning, which is folded into a quote
+thoughts = How I got there
+preview-thinking = Thinking deeper, this takes longer than usual…
+button-think = Think deeper, ≈ ×3
+toast-thinking = Thinking again, deeper
+# $value - what is chosen: off, next (about the next question), on (in the whole conversation)
+thinking = { $value ->
+    [next] I will think deeper about your next question.
+    [on] I think deeper about every question of this conversation.
+   *[off] I answer at once.
+}
+
+    I can reason before I answer: it takes longer and costs about three times as much, and is more exact in hard matters. You can also ask right away: /think and your question.
+button-think-next = About the next question
+button-think-on = In this whole conversation
+button-think-off = Answer at once
+thinking-not-offered = The model here answers at once; it cannot reason apart from that.
 
 ## Stopping
 
@@ -70,6 +99,8 @@ stopped = { $tokens ->
    *[other] ⏹ Stopped, { $tokens } charged
 }
 stopped-in-queue = ⏹ Taken out of the line, nothing charged
+# Maintenance: the question is kept. $left_s - in how many seconds it was promised to end
+service-maintenance = There is maintenance right now, for about { DURATION($left_s) }. I have your question and will answer it by myself as soon as we are done.
 nothing-to-stop = There is nothing to stop right now.
 toast-retrying = Trying again
 
@@ -105,18 +136,34 @@ cannot-use = { $kind ->
 # There is a caption but the attachment cannot be read: the caption is answered
 cannot-use-caption = I can't read the attachment, so I am answering the caption.
 message-empty = The message is empty. Write your question in words.
-# $chars - how many characters fit into one question
+# $chars - how many characters fit into one question; $plan - the plan with which more fits, or none
 message-too-long = Too long for one question, no tokens were charged. About { $chars ->
     [one] { $chars } character fits
    *[other] { $chars } characters fit
-}: send what matters most, or ask in parts.
+}: send what matters most, or ask in parts.{ $plan ->
+    [none] { "" }
+   *[other] { " " }With { $plan } more fits.
+}
 unknown-command = There is no such command. What there is: /help
 
 ## Where and who
 
-# The bot in somebody's group
-group-line = I answer in a private chat, where only you see your questions.
 button-open-chat = Open the chat
+
+## Groups
+
+# The bot was added to a group, or asked how to speak to it; $bot - the bot's name without @
+group-added =
+    I answer questions about sport, sleep and food. Write @{ $bot } and your question, or reply to a message of mine: I neither read nor keep anything else.
+
+    Whoever asks pays for the answer with their own tokens. /new starts the conversation afresh, /stop stops the answer to you.
+# An anonymous administrator asked
+group-anonymous = I can't see who is asking, and whoever asks pays for the answer. Ask under your own name.
+# Only the person who asked sees it; $tokens - how many tokens they have
+group-balance = Only you see this. You have { TOKENS($tokens) }. Details and plans are in our private chat.
+group-think = Write /think and your question, and I will think deeper about it.
+# A stopped answer in a group: what was charged is shown in the private chat
+group-stopped = ⏹ Stopped
 
 ## Reference
 
@@ -153,6 +200,8 @@ privacy =
     We keep your Telegram number and name, language, questions and answers, settings, payments and token use. We need this to answer with the conversation in mind and to keep honest accounts.
 
     A model on the servers of Forma's operator reads the texts. We don't sell them, show no ads and train no models on them. The logs hold no texts.
+
+    In groups we read and keep only what is said to the bot, and the answers. Once the bot is removed, we have forgotten it.
 
     The operator reads cases about payments. Their texts are deleted 90 days after they are closed.
 

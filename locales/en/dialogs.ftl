@@ -70,3 +70,38 @@ button-dialog-erase = Delete for good
 button-dialogs-erase = Delete all for good
 button-dialog-keep = Keep
 toast-dialog-deleted = Erased.
+
+## What is remembered
+
+# $model - the model, $tokens and $budget - tokens in use and how many fit, $turns - how many questions with answers
+context =
+    This conversation
+
+    { $tokens } of { $budget ->
+        [one] { $budget } token
+       *[other] { $budget } tokens
+    } in use: that much text I read before I answer. { $turns ->
+        [one] I know { $turns } question with its answer word for word.
+       *[other] I know { $turns } questions with their answers word for word.
+    }
+    { $model } answers.
+# There is no conversation now
+context-none =
+    There is no conversation now: your next message begins a new one.
+
+    { $budget ->
+        [one] { $budget } token fits
+       *[other] { $budget } tokens fit
+    }, { $model } answers. Back to an earlier one: /dialogs
+# $turns - how many questions with answers the summary stands for; it follows below
+context-summary = { $turns ->
+    [one] Of { $turns } more question with its answer I know a summary:
+   *[other] Of { $turns } more questions with their answers I know a summary:
+}
+# The summary was forgotten at the person's wish
+context-forgotten = { $turns ->
+    [one] { $turns } more question with its answer is forgotten.
+   *[other] { $turns } more questions with their answers are forgotten.
+}
+button-summary-forget = Forget the summary
+toast-summary-forgotten = Forgotten.

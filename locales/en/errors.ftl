@@ -16,6 +16,7 @@ error-insufficient-tokens = { $posted ->
 # $plan - name of the cheapest plan that allows more, or none; $most - what it allows, 0: no limit
 error-rate-limited = { $limit ->
     [promo] Too many tries. You can enter a promo code in { DURATION($retry_after_s) }.
+    [group] This group asks too often. I can take the next question in { DURATION($retry_after_s) }.
     [tokens-per-minute] That is a lot for one minute: your plan has { TOKENS($own) } a minute. I can take the next question in { DURATION($retry_after_s) }.
     [tokens-per-day] The day's limit is used up: your plan has { TOKENS($own) } a day. I can take the next question in { DURATION($retry_after_s) }.
    *[other] The questions come too fast: your plan has { $own } a minute. I can take the next one in { DURATION($retry_after_s) }.
@@ -53,6 +54,8 @@ error-queue-full = { $scope ->
 # $code - a short error code by which /user in the operator's group finds the conversation
 error-failed = That didn't work, no tokens were charged. Code { $code }
 error-unavailable = The model is not answering right now, no tokens were charged. Try again in a minute. Code { $code }
+# The model spent the whole answer on reasoning
+error-only-thoughts = I thought for long and never got to the answer. No tokens were charged. Ask it more simply, or in parts. Code { $code }
 # The same for commands and buttons, when there is no turn
 error-command = That didn't work. Try again. Code { $code }
 button-retry = Try again

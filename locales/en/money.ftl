@@ -57,6 +57,8 @@ subscription-by-card =
 subscription-charging = { $plan }: renewing, { payment-sum } from card { $card }. Access until { DAY($until) }.
 subscription-past-due = { $plan }: the payment failed. Access until { DAY($until) }, renewal costs { payment-sum }.
 subscription-trialing = { $plan }: until { DAY($until) }. The trial ends by itself and charges nothing.
+# $tokens - what lapses before anything else, $until - when
+subscription-lapse = First to lapse: { TOKENS($tokens) } on { DAY($until) }. Everything by date: /balance
 
 button-subscription-cancel = Cancel subscription
 button-cancel-confirm = Yes, cancel

@@ -38,6 +38,7 @@ card-charge-given-up = { card-refusal } { $dead ->
     [yes] This card will not be charged again.
    *[no] We will not try again by ourselves.
 } You keep access until { DAY($until) }. To renew, pay with another card.
+card-needs-email = { payment-sum } for { $plan } was not charged from card { $card }: there is no address to send the receipt to. Pay on our page, where you give one, and all goes on by itself. You keep access until { DAY($until) }.
 # $reason - YooKassa's reason
 card-refusal = { $reason ->
     [insufficient_funds] Card { $card } did not have { ROUBLES($amount) } for { $plan }.

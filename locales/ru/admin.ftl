@@ -13,6 +13,9 @@ admin-help =
     /queue — очередь
     /models — модели и их серверы
     /health — состояние
+    /slow — медленная полоса
+    /maintenance — технические работы
+    /service — что из этого включено
     /reconcile — сверить звёзды с Telegram
     /export — звёзды и рубли за период таблицей
     /chargeback — отметить отозванную оплату
@@ -108,6 +111,50 @@ admin-queue-row = • { $id }: ждут { $waiting }, идут { $running }
 admin-queue-empty = Очередь пуста, мест { $slots }
 # Модель и её реплика
 admin-queue-model = { $model }: занято { $running } из { $slots }
+
+## /slow, /maintenance, /service
+
+# $kind - slow или maintenance
+admin-service-usage = { $kind ->
+    [slow] /slow КОГО СРОК ПРИЧИНА — четверть веса в очереди и по одному ответу, до 30 дней
+   *[maintenance] /maintenance КОГО СРОК ПРИЧИНА — новые вопросы принимаются и ждут конца работ, до 12 часов
+}
+    Кого: all, model:chat, номер или @имя. Срок: 40m, 2h, 3d.
+    Закончить раньше: { $kind ->
+        [slow] /slow КОГО off
+       *[maintenance] /maintenance КОГО off
+    }
+    Что включено: /service
+admin-service-unknown = Не знаю такого: { $whom }. Кого: all, model:chat, номер или @имя.
+admin-service-span = Срок — например 40m, 2h или 3d, самое большее { DURATION($longest_s) }.
+admin-service-reason = Напишите причину, до { $most } знаков: она останется в журнале.
+# $most - сколько их может быть
+admin-service-many = Включено уже { $most }, больше нельзя. Закончите лишние: /service
+# $about - person, model или everybody; $id - номер человека, $model - имя модели
+admin-service-row = { $kind ->
+    [slow] 🐢 Медленно
+   *[maintenance] 🔧 Работы
+} · { $about ->
+    [person] { $id }
+    [model] модель { $model }
+   *[everybody] все
+} · до { MOMENT($until) } · { $reason }
+# $end - команда, которой это кончается
+admin-service-set = { $kind ->
+    [slow] Кто уже ждёт в очереди, тоже перешёл.
+   *[maintenance] Новые вопросы подождут, каждый узнает когда. То, что уже отвечается, допишется.
+} Закончить раньше: { $end }
+admin-service-ended = { $kind ->
+    [slow] Медленная полоса снята.
+   *[maintenance] Работы закончены, отложенные вопросы пошли в очередь.
+}
+admin-service-not-on = Это и не было включено. Что включено: /service
+admin-service-none = Ничего не включено: все вопросы идут обычным порядком.
+admin-service-more = И ещё { $count }.
+admin-service-kept = Отложено вопросов: { $count }
+# $whom - all, model:ИМЯ или номер человека
+admin-alert-maintenance-over = 🔧 Технические работы кончились по сроку, отложенное идёт в очередь: { $whom }
+admin-alert-slow-over = 🐢 Медленная полоса кончилась по сроку: { $whom }
 
 ## /health
 

@@ -57,6 +57,8 @@ subscription-by-card =
 subscription-charging = { $plan }: продлеваем, { payment-sum } с карты { $card }. Доступ до { DAY($until) }.
 subscription-past-due = { $plan }: оплата не прошла. Доступ до { DAY($until) }, цена продления { payment-sum }.
 subscription-trialing = { $plan }: до { DAY($until) }. Пробный период сам закончится и ничего не спишет.
+# $tokens - что пропадёт раньше остального, $until - когда
+subscription-lapse = Раньше всего сгорят { TOKENS($tokens) }, { DAY($until) }. Всё по срокам: /balance
 
 button-subscription-cancel = Отменить подписку
 button-cancel-confirm = Да, отменить

@@ -38,6 +38,7 @@ card-charge-given-up = { card-refusal } { $dead ->
     [yes] С этой карты больше не спишем.
    *[no] Сами больше не попробуем.
 } Доступ до { DAY($until) }. Чтобы продлить, заплатите другой картой.
+card-needs-email = { payment-sum } за «{ $plan }» с карты { $card } не списали: чек некуда отправить. Заплатите на нашей странице, там укажете почту, и дальше всё пойдёт само. Доступ до { DAY($until) }.
 # $reason - причина от ЮKassa
 card-refusal = { $reason ->
     [insufficient_funds] На карте { $card } не хватило { ROUBLES($amount) } на «{ $plan }».

@@ -22,6 +22,10 @@ _CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
 _LATIN: Final = re.compile(r"[a-z]", re.IGNORECASE)
 _QUOTE_CHARACTERS_MAX: Final = 200
 _LONG_TOKENS: Final = 1_500
+_LINE_TOKENS: Final = range(24, 49)
+"""Whoever allows so many tokens wants a line, a title for example."""
+
+_LINE_WORDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,17 @@ def _body(
     for name, demo in phrases.DEMOS.items():
         if name in directives:
             return f"{phrases.SIMULATED[language].format(count=len(messages))}\n\n{demo[language]}"
+    if wish.max_tokens in _LINE_TOKENS and not directives:
+        return _line(messages, language)
     length = _LONG_TOKENS if "long" in directives else dice.randint(wish.length_min, wish.length_max)
     return _default(messages, asked, language, dice, length)
+
+
+def _line(messages: Sequence[Mapping[str, Any]], language: str) -> str:
+    """The first words of the chat, in one line that says what it is."""
+    first = next((one for one in messages if one.get("role") == "user"), {})
+    words = _DIRECTIVE.sub("", tokens.content_text(first.get("content"))).split()[:_LINE_WORDS]
+    return phrases.LINE[language].format(text=" ".join(words))
 
 
 def _default(messages: Sequence[Mapping[str, Any]], asked: str, language: str, dice: random.Random, length: int) -> str:

@@ -249,6 +249,8 @@ class ModelServer:
         return dialect.json_response(body)
 
     async def _tokenize(self, http: web.Request) -> web.StreamResponse:
+        if not self.options.tokenizer:
+            raise web.HTTPNotFound
         body = dialect.parse_json(await http.read())
         dialect.check_model(body, self.options)
         if "messages" in body:

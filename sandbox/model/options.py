@@ -45,6 +45,8 @@ class Options:
     """The delta's field for reasoning; older vLLM says reasoning_content."""
     prompt_tokens_details: bool = True
     """Report cached tokens, as vLLM does with --enable-prompt-tokens-details."""
+    tokenizer: bool = True
+    """Serve /tokenize; other servers of the same dialect have none."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -118,6 +120,7 @@ _HELP: Final = {
     "answer_tokens_max": "longest answer of its own choice, tokens",
     "reasoning_field": "name of the reasoning field in a delta",
     "prompt_tokens_details": "report cached tokens",
+    "tokenizer": "serve /tokenize",
     "seed": "seed of jitter and faults",
 }
 

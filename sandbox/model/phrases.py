@@ -2,6 +2,7 @@
 
 from typing import Final
 
+LINE: Final = {"ru": "Симуляция: {text}", "en": "Simulated: {text}"}
 SIMULATED: Final = {
     "ru": "Симуляция модели / Simulated model · сообщений в запросе: {count}",
     "en": "Симуляция модели / Simulated model · messages in the prompt: {count}",

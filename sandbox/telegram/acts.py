@@ -41,6 +41,10 @@ def say(world: World, person: Person, target: Person | Group, content: Json, raw
     if reply_to := raw.get("reply_to_message_id"):
         content["reply_to_message"] = chats.quoted(chats.seen(world, target.id, reply_to))
     sender = person.user()
+    if thread_id := raw.get("message_thread_id"):
+        if target.id > 0:
+            raise BadInput("topics are for groups")
+        content |= {"message_thread_id": int(thread_id), "is_topic_message": True}
     if raw.get("anonymous"):
         if target.id > 0:
             raise BadInput("anonymous is for groups")

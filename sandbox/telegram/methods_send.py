@@ -13,7 +13,7 @@ from sandbox.telegram.entities import CAPTION_MAX, formatted
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.files import PHOTO_BYTES_MAX, as_media, image_size
 from sandbox.telegram.rich import plain_text, rich_message
-from sandbox.telegram.state import File, Json, Person
+from sandbox.telegram.state import File, Group, Json, Person
 from sandbox.telegram.world import ACTION_LIVES_S, DRAFT_LIVES_S, Draft, World
 
 BUTTONS_MAX = 100
@@ -94,6 +94,10 @@ def _send(world: World, call: Any, content: Json, **kept: Any) -> Json:
     target = chats.writable(world, call.chat_id)
     fields, keyboard = _markup(call)
     content |= fields | reply_fields(world, call, target.id)
+    if call.message_thread_id:
+        if target.id > 0:
+            raise bad_request("message thread not found")
+        content |= {"message_thread_id": call.message_thread_id, "is_topic_message": True}
     if call.protect_content is True:
         content["has_protected_content"] = True
     if call.message_effect_id:
@@ -107,7 +111,39 @@ def send_message(world: World, call: m.SendMessage, _: Uploads) -> Json:
     """sendMessage."""
     chats.writable(world, call.chat_id)
     text, entities = formatted(call.text, call.parse_mode, dumped_entities(call.entities))
-    return _send(world, call, {"text": text} | ({"entities": entities} if entities else {}))
+    content = {"text": text} | ({"entities": entities} if entities else {})
+    if call.ephemeral_message_parameters is not None:
+        return whispered(world, call, content)
+    return _send(world, call, content)
+
+
+def whispered(world: World, call: m.SendMessage, content: Json) -> Json:
+    """An ephemeral message: one member of a group sees it, and the chat's history does not hold it.
+
+    Source: https://core.telegram.org/bots/api#ephemeral-messages-and-commands
+    """
+    target = chats.writable(world, call.chat_id)
+    assert call.ephemeral_message_parameters is not None
+    receiver_id = call.ephemeral_message_parameters.receiver_user_id
+    receiver = world.person(receiver_id)
+    if not isinstance(target, Group):
+        raise bad_request("ephemeral messages can be sent only to groups")
+    if receiver is None or target.members.get(receiver_id, "left") not in chats.PRESENT:
+        raise bad_request("USER_NOT_PARTICIPANT")
+    fields, _ = _markup(call)
+    world.whispers += 1
+    body: Json = {
+        "message_id": 0,
+        "date": int(world.now()),
+        "chat": target.chat(),
+        "from": world.state.bot.user(),
+        "receiver_user": receiver.user(),
+        "ephemeral_message_id": world.whispers,
+        **content,
+        **fields,
+    }
+    world.events.publish("ephemeral", target.id, user_id=receiver_id, message=body)
+    return body
 
 
 def send_rich_message(world: World, call: m.SendRichMessage, _: Uploads) -> Json:

@@ -97,6 +97,7 @@ class World:
         self.actions: dict[int, tuple[str, float]] = {}
         self.queries: OrderedDict[str, CallbackQuery] = OrderedDict()
         self.checkouts: dict[str, Checkout] = {}
+        self.whispers = 0
         self._ids = itertools.count(int(time.time() * 1000))
 
     def _identify(self) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from redis.asyncio import Redis
 
 from app import card_renewals
@@ -173,6 +174,25 @@ async def test_each_decline_is_told_and_tried_again_as_its_reason_allows(mall: M
     await at_the_end(mall, refused)
     await refused.wait_for("с карты *1111", timeout_s=chat.WAIT_S)
     assert await mall.forma.scalar(CHARGES, id=refused.id) == 3
+
+
+async def test_a_card_without_an_address_for_its_receipt_is_not_charged_and_stops_no_other(mall: Market) -> None:
+    silent, other = await subscribed(mall), await subscribed(mall)
+    # Whoever began while no receipts were sent was never asked for one.
+    async with mall.forma.app.db.transaction() as tx:
+        await tx.execute(sa.text("DELETE FROM receipt_emails WHERE person_id = :id"), {"id": silent.id})
+    await at_the_end(mall, silent, other)
+    told = await silent.wait_for("чек некуда отправить", timeout_s=chat.WAIT_S)
+    assert [one["text"] for one in told.buttons] == ["Оплатить сейчас", "На бесплатный"]
+    await other.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
+    assert (await mall.forma.scalar(STATUS, id=silent.id), await posts(mall, silent)) == ("past_due", [])
+    assert "Оплатить сейчас" in (await my_subscription(silent, "не прошл")).labels
+    await silent.press(told, "Оплатить сейчас")
+    url = chat.url_of(await silent.wait_for("оплачивается на нашей странице", timeout_s=chat.WAIT_S))
+    await mall.shop.pay(await mall.begin(url))
+    await silent.wait_for("напомним за 3 дня", timeout_s=chat.WAIT_S)
+    await at_the_end(mall, silent)
+    await silent.wait_for("Списано 399 ₽", timeout_s=chat.WAIT_S)
 
 
 async def test_what_was_cancelled_or_removed_is_not_charged(mall: Market) -> None:

@@ -85,7 +85,7 @@ async def test_stop_keeps_what_is_there_says_what_it_cost_and_goes_on_when_asked
     assert forma.answers(person)[0].text.startswith(seen[:40])
     assert await forma.scalar("SELECT status FROM turns WHERE person_id = :id", id=person.id) == "stopped"
     await person.press(note, say("button-continue"))
-    await person.wait_for(say("continue-prompt"), timeout_s=20)
+    await person.wait_for({"ru": "ответ оборвался", "en": "answer was cut off"}[language], timeout_s=20)
     pressed = await person.press(note, say("button-continue"))
     assert (await person.toast(pressed))["text"] == say("toast-already")
     assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=person.id) == 2

@@ -22,6 +22,8 @@ SAID = {
     "/paysupport": {"ru": "за 48 ч", "en": "within 48 h"},
     "/payments": {"ru": "Оплат пока не было", "en": "No payments yet"},
     "/new": {"ru": "Новый разговор", "en": "A new conversation"},
+    "/dialogs": {"ru": "Разговоров нет", "en": "No conversations"},
+    "/context": {"ru": "Сейчас разговора нет", "en": "There is no conversation now"},
     "/stop": {"ru": "Сейчас нечего останавливать", "en": "There is nothing to stop right now"},
     "/nothing": {"ru": "Такой команды нет. Что есть: /help", "en": "There is no such command. What there is: /help"},
     "/": {"ru": "Такой команды нет", "en": "There is no such command"},
@@ -68,29 +70,11 @@ async def test_nobody_but_the_admin_group_has_the_operators_commands(forma: Form
         assert await forma.said(person, command) == [words("ru").say("unknown-command")]
 
 
-@both
-async def test_in_a_group_the_bot_says_once_where_it_answers_and_asks_no_model(forma: Forma, language: str) -> None:
-    person = await forma.person(language)
-    group = await forma.tg.group(title="Друзья", members=[person])
-    before = len(await forma.llm.requests())
-    await person.send("@forma_sandbox_bot сколько спать?", chat=group)
-    line = await person.wait_for(words(language).say("group-line"), chat=group)
-    assert line.labels == [words(language).say("button-open-chat")]
-    assert line.buttons[0]["url"] == "https://t.me/forma_sandbox_bot"
-    await person.send("@forma_sandbox_bot ну ответь", chat=group)
-    await person.send("/help@forma_sandbox_bot", chat=group)
-    await forma.quiet(person)
-    said = [seen for seen in person.messages(group) if seen.sender_id == forma.tg.bot_id]
-    assert len(said) == 1
-    assert len(await forma.llm.requests()) == before
-
-
 async def test_a_private_button_that_came_into_a_group_is_nobodys_there(forma: Forma) -> None:
     person = await forma.person("ru")
     group = await forma.tg.group(title="Друзья", members=[person])
-    await person.send("@forma_sandbox_bot привет", chat=group)
-    line = await person.wait_for(words("ru").say("group-line"), chat=group)
-    for data in ("plans", "set:text:plain", "redo:1", "example:sleep", "language:en"):
+    line = await person.wait_for("@forma_sandbox_bot", chat=group)
+    for data in ("plans", "set:text:plain", "example:sleep", "language:en"):
         pressed = await person.press(line, data=data)
         assert (await person.toast(pressed))["text"] == words("ru").say("toast-other-person")
     assert await forma.scalar("SELECT settings = '{}' AND language = 'ru' FROM persons WHERE id = :id", id=person.id)

@@ -7,11 +7,9 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-import sandbox.model.server
-import sandbox.telegram.server
 from kit.words import words
-from tests.e2e.conftest import QUICK
-from tests.support.forma import Forma, running
+from tests.support.forma import Forma
+from tests.support.talkative import put_off, talkative
 from tests.support.telegram import Person, Seen
 
 both = pytest.mark.parametrize("language", ["ru", "en"])
@@ -19,16 +17,13 @@ ASKED_FOR_A_TITLE = {"ru": "Назови этот разговор", "en": "Name
 
 
 @pytest.fixture(scope="module")
-async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Forma]:
+async def forma(
+    database_url: str, redis_url: str, redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Forma]:
     """Forma whose house names dialogs."""
-    tg = await sandbox.telegram.server.start()
-    model = await sandbox.model.server.start(**QUICK)
-    try:
-        async with running(database_url, redis_url, tg, model, house_calls=2) as forma:
-            yield forma
-    finally:
-        await model.close()
-        await tg.close()
+    folder = tmp_path_factory.mktemp("dialogs")
+    async with talkative(database_url, redis_url, folder, house_calls=2) as forma:
+        yield forma
 
 
 async def dialogs_of(forma: Forma, person: Person) -> Seen:
@@ -87,25 +82,24 @@ async def test_until_the_title_is_there_the_first_words_stand_for_it(forma: Form
         seen = await dialogs_of(forma, person)
         assert seen.labels[0].startswith("✓ [[echo: да]] Как перестать")
         assert len(seen.labels[0]) <= 40
-        sql = "SELECT tries FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
-        await forma.quiet_until(f"SELECT EXISTS ({sql} AND tries = 1)", id=person.id)
+        await put_off(forma, person, "title", 1)
     finally:
         await forma.llm.clear_faults()
     await forma.advance(seconds=30)
     await titled(forma, person)
-    assert await forma.scalar(sql, id=person.id) is None
+    left = "SELECT count(*) FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
+    assert await forma.scalar(left, id=person.id) == 0
 
 
 async def test_a_title_that_never_comes_is_tried_three_times_and_left_alone(forma: Forma) -> None:
     person = await forma.person("ru")
     await forma.llm.fault("error", match="Назови", count=None)
-    tries = "SELECT max(tries) FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
     try:
         await forma.said(person, "[[echo: да]] раз")
         for number in (1, 2, 3):
-            await forma.quiet_until(f"SELECT ({tries}) = :number", id=person.id, number=number)
-            await forma.advance(seconds=200)
-        await forma.said(person, "[[echo: да]] два")
+            await put_off(forma, person, "title", number)
+            await forma.said(person, "[[echo: да]] и ещё")
+            await forma.advance(seconds=130)
         rests = "SELECT due_at IS NULL FROM house_work w JOIN dialogs d ON d.id = w.dialog_id WHERE d.person_id = :id"
         assert await forma.scalar(rests, id=person.id)
     finally:

@@ -119,8 +119,8 @@ async def test_a_redis_that_forgets_is_named(setup: Setup, redis: Redis) -> None
     [
         ({"bot_token": "42:ANOTHER"}, "does not know the token", "copy FORMA_BOT_TOKEN again"),
         ({"admin_chat_id": -1}, "admin group is not to be found", "add the bot"),
-        ({"model_name": "no-such-model"}, "no-such-model", "see models.toml"),
-        ({"model_url": "http://127.0.0.1:9"}, "cannot be reached", "see models.toml"),
+        ({"model_name": "no-such-model"}, "no-such-model", "mend the line"),
+        ({"model_url": "http://127.0.0.1:9"}, "cannot be reached", "forma vllm chat"),
         ({"plans_file": "missing.toml"}, "missing.toml", "mend"),
         ({"telegram_api_url": "http://127.0.0.1:9"}, "Telegram does not answer", "FORMA_TELEGRAM_PROXY"),
         ({"redis_url": "redis://127.0.0.1:9/0"}, "Connection refused", "is it running"),

@@ -1,14 +1,18 @@
 """Somebody who wants roubles' worth for less, and a shop that says strange things: nobody gains, nobody waits."""
 
+import asyncio
+import io
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from yarl import URL
 
 from billing import promos
 from billing.promos import Terms
 from tests.support import shop as chat
 from tests.support.roubles import EMAIL, PACK, Market, market
+from web.server import BODY_WITHIN_S
 
 RU = chat.RU
 BUTTON = "Пакет токенов · 199 ₽"
@@ -75,3 +79,54 @@ async def test_a_percentage_is_free_again_once_what_was_begun_came_to_nothing(ma
     year = await mall.begin(await mall.link(person, RU, YEAR))
     [made] = [one for one in await mall.payments() if one["id"] == year]
     assert made["amount"]["value"] == "5593.00"
+
+
+async def test_one_answer_that_cannot_be_had_holds_up_no_other_notification(mall: Market) -> None:
+    stuck, other = await mall.forma.person("ru"), await mall.forma.person("ru")
+    broken = await mall.begin(await mall.link(stuck, RU, BUTTON))
+    fine = await mall.begin(await mall.link(other, RU, BUTTON))
+    await mall.shop.fault("http_500", method="GET", path=f"*{broken}")
+    await mall.shop.pay(broken)
+    await mall.shop.flush()
+    await mall.shop.pay(fine)
+    await other.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
+    shop = mall.forma.app.yookassa
+    assert shop is not None
+    body = f'{{"payment_id": "{fine}", "amount": {{"value": "199.00", "currency": "RUB"}}}}'
+    await shop.create_refund(body, key="cabinet")
+    await other.wait_for("Вернули 199 ₽", timeout_s=chat.WAIT_S)
+    await mall.shop.clear_faults()
+    await mall.sweep()
+    await stuck.wait_for(BOUGHT, timeout_s=chat.WAIT_S)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nnot a part"),
+        ("multipart/form-data", b""),
+        ("application/x-www-form-urlencoded; charset=none-such", b"product=pack"),
+        ("application/x-www-form-urlencoded", b"kopecks=%ff&email=%00&product=\xff" + b"&a=b" * 5_000),
+        ("application/json", b"{"),
+    ],
+)
+async def test_a_body_that_is_no_form_begins_nothing_and_breaks_nothing(mall: Market, kind: str, body: bytes) -> None:
+    person = await mall.forma.person("ru")
+    url = await mall.link(person, RU, BUTTON)
+    before = len(await mall.payments())
+    assert await mall.browser.post(url, data=body, headers={"Content-Type": kind}) == 200
+    assert await mall.browser.post(url, data=io.BytesIO(b"x" * 2_000_000)) == 413
+    assert len(await mall.payments()) == before
+
+
+async def test_a_body_that_never_comes_is_not_waited_for(mall: Market) -> None:
+    person = await mall.forma.person("ru")
+    url = URL(await mall.link(person, RU, BUTTON))
+    assert url.host is not None
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"POST {url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nproduct=".encode())
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S + 20):
+            assert (await reader.readline()).split()[1] == b"408"
+    finally:
+        writer.close()

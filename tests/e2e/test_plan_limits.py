@@ -19,8 +19,6 @@ both = pytest.mark.parametrize("language", ["ru", "en"])
 TERMS = """
 in_flight = 1
 queued = 1
-context_tokens = 2_000
-answer_tokens = 1_000
 """
 # What an answer is expected to take is 925; one of 20 tokens takes about 100.
 PLANS = f"""
@@ -31,6 +29,8 @@ daily_tokens = 50_000
 requests_per_minute = 5
 tokens_per_minute = 1_200
 weight = 1
+context_tokens = 2_000
+answer_tokens = 450
 {TERMS}
 [dear]
 kind = "subscription"
@@ -39,6 +39,8 @@ stars = 500
 tokens = 500_000
 requests_per_minute = 50
 weight = 2
+context_tokens = 4_000
+answer_tokens = 1_000
 {TERMS}
 [lite]
 kind = "subscription"
@@ -49,6 +51,8 @@ requests_per_minute = 5
 tokens_per_minute = 8_000
 tokens_per_day = 1_500
 weight = 2
+context_tokens = 2_000
+answer_tokens = 1_000
 {TERMS}
 """
 TURNS = "SELECT count(*) FROM turns WHERE person_id = :id"
@@ -177,4 +181,33 @@ async def test_a_redis_that_is_lost_forgets_what_was_used_and_nothing_else(forma
     assert "Слишком много за минуту" in await said(forma, person, "[[echo: 1]]")
     await forma.app.redis.flushdb()
     assert await answered(forma, person, 2)
+    assert await forma.violations() == []
+
+
+@both
+async def test_an_answer_that_is_cut_names_the_plan_with_longer_ones(forma: Forma, language: str) -> None:
+    person = await forma.person(language)
+    note = (await forma.said(person, "[[tokens: 600]]"))[-1]
+    assert (
+        note
+        == {
+            "ru": "Ответ упёрся в предел длины. На плане «Лайт» ответы длиннее: /plans",
+            "en": "The answer reached its length limit. With Lite answers are longer: /plans",
+        }[language]
+    )
+    shown = next(seen for seen in reversed(person.messages()) if seen.text == note)
+    assert shown.labels[0] == words(language).say("button-continue")
+
+
+@both
+async def test_a_question_that_is_too_long_names_the_plan_that_reads_more(forma: Forma, language: str) -> None:
+    person = await forma.person(language)
+    for number in range(2):
+        await person.send(f"{number} " + "слово " * 640)
+    refusal = await person.wait_for({"ru": "Слишком длинно", "en": "Too long"}[language], timeout_s=30)
+    ends = {"ru": " На плане «Дорогой» уместится больше.", "en": " With Dear more fits."}[language]
+    assert refusal.text.endswith(ends)
+    assert len(refusal.labels) == 2
+    await forma.quiet(person)
+    assert await answered(forma, person, 1)
     assert await forma.violations() == []

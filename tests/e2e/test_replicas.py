@@ -13,7 +13,7 @@ import sandbox.model.server
 import sandbox.telegram.server
 from tests.e2e.conftest import QUICK
 from tests.support.forma import Forma, running
-from tests.support.model import drive
+from tests.support.model import drive, of_persons
 
 ENTRY = """
 [models.coach]
@@ -66,7 +66,7 @@ async def test_every_replica_takes_its_share_and_a_dialog_stays_where_its_prefix
     served = []
     for server in replicas:
         async with drive(server.base_url) as llm:
-            served.append(Counter(entry["body"]["cache_salt"] for entry in await llm.requests()))
+            served.append(Counter(entry["body"]["cache_salt"] for entry in of_persons(await llm.requests())))
     assert all(served)
     # Both questions of each dialog were answered by one server.
     assert sum(served, Counter()) == {str(person.id): 2 for person in persons}

@@ -14,6 +14,7 @@ GRANTED = """
 """
 BOUGHT = {"ru": "первые уже ваши", "en": "the first are yours already"}
 NEVER = {"ru": "Само не продлится", "en": "It never renews"}
+LAPSE = {"ru": "Раньше всего сгорят 2 000 000 токенов", "en": "First to lapse: 2,000,000 tokens"}
 NEXT = {"ru": "Следующие токены", "en": "The next tokens come"}
 
 
@@ -49,6 +50,7 @@ async def test_a_year_is_compared_bought_and_shown_with_its_next_tokens(
     card = await shop.card(person, NEVER[say.language])
     assert ends in card
     assert NEXT[say.language] in card
+    assert LAPSE[say.language] in card
     await person.send("/subscription")
     shown = await person.wait_for(NEVER[say.language], timeout_s=WAIT_S)
     assert not any(say.resume in label or say.cancel in label for label in shown.labels)
@@ -101,4 +103,19 @@ async def test_each_month_of_a_year_comes_by_itself_and_its_end_is_told(forma: F
     for person, say in people:
         await person.wait_for(say.ended, timeout_s=WAIT_S, since=0)
         assert await person.stars() == 14_000
+    assert await forma.violations() == []
+
+
+async def test_a_year_that_has_not_begun_goes_back_at_once_like_any_other_purchase(forma: Forma) -> None:
+    person, say = await forma.person("ru", stars=20_000), TONGUES["ru"]
+    for told in (BOUGHT["ru"], "Токены будут приходить каждый месяц"):
+        assert (await shop.buy(person, say, say.year))["state"] == "paid"
+        await person.wait_for(told, timeout_s=WAIT_S)
+    await person.send("/payments")
+    listed = await person.wait_for("Ваши оплаты", timeout_s=WAIT_S)
+    await person.press(listed, listed.labels[0])  # the latest: by mistake, say
+    asked = await person.wait_for(lambda seen: "Да, вернуть" in seen.labels, timeout_s=WAIT_S)
+    await person.press(asked, "Да, вернуть")
+    await person.wait_for("Вернули 6", timeout_s=WAIT_S)
+    assert (await person.stars(), await forma.scalar(GRANTED, id=person.id)) == (14_000, 1)
     assert await forma.violations() == []

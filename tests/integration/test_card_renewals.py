@@ -267,6 +267,16 @@ async def test_a_removed_card_is_removed_for_good(books: Books) -> None:
         assert await card_renewals.resume(tx, subscription.id, now=books.now) is None
 
 
+async def test_what_was_cancelled_does_not_renew_again_beside_what_was_paid_meanwhile(books: Books) -> None:
+    person, subscription = await subscribed(books)
+    async with books.db.transaction() as tx:
+        assert await card_renewals.stop(tx, subscription.id, now=books.now) is not None
+    await books.buy(person, "lite")
+    async with books.db.transaction() as tx:
+        assert await card_renewals.resume(tx, subscription.id, now=books.now) is None
+    assert (await mine(books, person)).status == "cancel_scheduled"
+
+
 async def test_an_unannounced_charge_cannot_be_written(books: Books) -> None:
     _, subscription = await subscribed(books)
     with pytest.raises(DBAPIError, match="ck_card_renewals_charged_when_announced"):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from aiogram.methods import AnswerCallbackQuery, EditMessageText, SendChatAction, SendMessage, SendMessageDraft
@@ -17,6 +18,7 @@ from kit.errors import Unavailable
 from sandbox.telegram.limits import Rates
 from tests.support.sandbox_bot import Bench, sandbox_bot
 from tests.support.sending import final, most_in_a_window, people, running_sender, sent
+from tests.support.telegram import Person
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,26 @@ async def test_finals_overtake_notices_previews_and_broadcasts(bench: Bench, red
     order = [call["params"]["text"] for call in await bench.tg.calls(limit=10_000) if "text" in call["params"]]
     kinds = [kind for kind in order if kind != "dry"]
     assert kinds == ["final"] * 10 + ["notice"] * 5 + ["so far"] * 10 + ["broadcast"] * 5
+
+
+async def test_the_beginning_of_an_answer_overtakes_the_previews_that_wait(bench: Bench, redis: Redis):
+    persons = await people(bench, 40)
+
+    def draft(person: Person, text: str) -> SendMessageDraft:
+        return SendMessageDraft(chat_id=person.id, draft_id=1, text=text)
+
+    async with running_sender(bench, redis) as sender:
+        for person in persons[:39]:
+            sender.preview(person.id, person.id, partial(draft, person, "so far"))
+        await asyncio.sleep(0.3)
+        newcomer = persons[39]
+        sender.preview(newcomer.id, newcomer.id, partial(draft, newcomer, "you are number 7"))
+        sender.preview(newcomer.id, newcomer.id, partial(draft, newcomer, "beginning"), lane=Lane.FIRST_TEXT)
+        await newcomer.wait_draft("beginning", timeout_s=0.5)
+        await asyncio.sleep(1.5)
+    order = [call["params"]["text"] for call in await bench.tg.calls("sendMessageDraft", limit=10_000)]
+    assert sorted(order) == ["beginning"] + ["so far"] * 39
+    assert order.index("beginning") < 20
 
 
 async def test_a_final_never_waits_behind_the_previews_of_its_own_chat(bench: Bench, redis: Redis):

@@ -44,7 +44,7 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.redis = Redis.from_url(self.redis_url)
-        self.now = self.latest = START
+        self.now, self.latest, self.floor = START, START, 0
         self.fences: set[int] = set()
         self.claims: list[tuple[Claim, Held]] = []
         self.tickets: dict[int, Ticket] = {}
@@ -68,14 +68,16 @@ class QueueMachine(RuleBasedStateMachine):
         kv_budget=st.sampled_from([0, 900, 2_500]),
         reserve=st.integers(0, 2),
         lag_max=st.sampled_from([0, 500, 16_384]),
+        starve_s=st.sampled_from([3, 40, 180]),
     )
-    def start(self, slots, kv_budget, reserve, lag_max) -> None:
+    def start(self, slots, kv_budget, reserve, lag_max, starve_s) -> None:
         self.config = QueueConfig(
             slots=slots,
             kv_budget=kv_budget,
             reserve_min=reserve,
             reserve_max=reserve,
             lag_max=lag_max,
+            starve_s=starve_s,
             queued_max=12,
             cached_factor=0.2,
             idle_s=10**9,
@@ -196,7 +198,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert claim.fence > max(self.fences, default=0)
             assert claim.turn_id not in self.ended
             assert claim.waited_s >= 0
-            assert replace(claim.ticket, tries=0) == self.tickets[claim.turn_id]
+            assert replace(claim.ticket, tries=0) == replace(held.ticket, tries=0)
             self.fences.add(claim.fence)
             self.claims.append((claim, held))
 
@@ -244,6 +246,53 @@ class QueueMachine(RuleBasedStateMachine):
             claim, held = self.claims[-1 - (pick + number) % len(self.claims)]
             self.end_claim(claim, held, Usage(claim.ticket.input_tokens + 50, cached, output))
 
+    @rule(
+        pick=PICK,
+        output=st.integers(0, 700),
+        input_tokens=st.integers(0, 900),
+        cached=st.integers(0, 600),
+        output_max=st.integers(1, 600),
+        asks_twice=st.booleans(),
+    )
+    def step(self, pick, output, input_tokens, cached, output_max, asks_twice) -> None:
+        """A turn goes on with a further generation, asked for by its holder or by one that was long replaced."""
+        if not self.claims:
+            return
+        claim, held = self.claims[-1 - pick % len(self.claims)]
+        usage = Usage(claim.ticket.input_tokens, 0, output)
+        cached = min(cached, input_tokens)
+        following = replace(
+            held.ticket,
+            input_tokens=input_tokens,
+            cached_tokens_est=cached,
+            output_max=output_max,
+            step=held.ticket.step + 1,
+        )
+        for _ in range(1 + asks_twice):
+            stepped = self.run(
+                self.queue.step(
+                    claim,
+                    usage,
+                    input_tokens=input_tokens,
+                    cached_tokens_est=cached,
+                    output_max=output_max,
+                    now_us=self.now,
+                )
+            )
+            how, going_on = self.model.step(held, usage, following, self.now)
+            assert (stepped.claim is not None, stepped.cancelled, stepped.requeued) == (
+                how == "goes on",
+                how == "cancelled",
+                how == "requeued",
+            )
+            assert stepped.wakeups == self.model.wakeups()
+            if how != "stale":
+                self.held_on(claim.turn_id)
+        if stepped.claim and going_on:
+            assert stepped.claim.fence == claim.fence
+            assert replace(stepped.claim.ticket, tries=0) == replace(following, tries=0)
+            self.claims.append((stepped.claim, going_on))
+
     @rule(pick=PICK)
     def requeue(self, pick) -> None:
         if self.claims:
@@ -269,6 +318,19 @@ class QueueMachine(RuleBasedStateMachine):
             if found == "removed":
                 self.end(turn_id, "cancelled")
 
+    @rule(pick=PICK, weight=st.integers(0, 4), hard=st.integers(0, 2))
+    def move(self, pick, weight, hard) -> None:
+        if not self.tickets:
+            return
+        turn_id = len(self.tickets) - pick % len(self.tickets)
+        if weight:
+            moved = self.run(self.queue.move(turn_id, weight=weight, in_flight_max=hard, now_us=self.now))
+        else:
+            moved = self.run(self.queue.withdraw(turn_id, now_us=self.now))
+        assert moved == self.model.move(turn_id, weight, hard, self.now)
+        if moved and not weight:
+            self.end(turn_id, "withdrawn")
+
     @rule()
     def reap(self) -> None:
         reaped = self.run(self.queue.reap(now_us=self.now))
@@ -283,7 +345,7 @@ class QueueMachine(RuleBasedStateMachine):
     def wait(self, us) -> None:
         """Time passes; a negative one is a clock that was set back."""
         self.latest = max(self.latest, self.now)
-        self.now += us
+        self.now = max(self.floor, self.now + us)
 
     @precondition(lambda self: self.tickets)
     @rule(scripts_too=st.booleans())
@@ -307,8 +369,11 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.saved)
     @rule()
     def redis_comes_back_as_it_was_saved(self) -> None:
-        """What happened since is unknown to it, and holders come with fences that it has not handed out."""
-        self.now = max(self.now, self.latest) + SECOND
+        """What happened since is unknown to it, and holders come with fences that it has not handed out.
+
+        Fences still grow, by the clock, which for once must not be set back as well.
+        """
+        self.now = self.floor = max(self.now, self.latest) + SECOND
         keys, model = self.saved
         # Postgres would know that these have ended, and answers whoever is given them again.
         for turn_id in model.entries:
@@ -374,15 +439,17 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.run(lasting()) <= {b"{fq:model}:cfg", b"{fq:model}:st"}
 
 
-def test_the_queue_does_what_the_plain_scheduler_does(redis_url) -> None:
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("examples", [100, pytest.param(2_000, marks=pytest.mark.fair)])
+def test_the_queue_does_what_the_plain_scheduler_does(redis_url, examples) -> None:
     QueueMachine.redis_url = redis_url
     run_state_machine_as_test(
         QueueMachine,
-        settings=settings(max_examples=200, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
+        settings=settings(max_examples=examples, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
     )
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(24), *(pytest.param(seed, marks=pytest.mark.fair) for seed in range(24, 200))])
 def test_long_days_of_the_queue_are_those_of_the_plain_scheduler(redis_url, seed) -> None:
     """Chance alone goes further than Hypothesis, whose examples are short: full queues, many holders, losses."""
     QueueMachine.redis_url = redis_url
@@ -393,6 +460,7 @@ def test_long_days_of_the_queue_are_those_of_the_plain_scheduler(redis_url, seed
         kv_budget=dice.choice([0, 900, 2_500]),
         reserve=dice.randint(0, 2),
         lag_max=dice.choice([0, 500, 16_384]),
+        starve_s=dice.choice([3, 40, 180]),
     )
     try:
         for _ in range(300):
@@ -415,9 +483,17 @@ def _step(machine: QueueMachine, dice: random.Random) -> None:
         (5, partial(machine.claim, dice.randint(1, 4))),
         (5, partial(machine.finish, pick, output, dice.randint(0, 50), 1)),
         (4, partial(machine.renew, pick, output)),
+        (
+            3,
+            partial(
+                machine.step, pick, output, dice.randint(0, 900), dice.randint(0, 600), dice.randint(1, 600), False
+            ),
+        ),
+        (0.5, partial(machine.step, pick, output, dice.randint(0, 900), 0, dice.randint(1, 600), True)),
         (1, machine.renew_all),
         (1, partial(machine.requeue, pick)),
         (1, partial(machine.cancel, pick)),
+        (1, partial(machine.move, pick, dice.randint(0, 4), dice.randint(0, 2))),
         (1, machine.reap),
         (4, partial(machine.wait, dice.choice([1, 1_000, SECOND, SECOND, 3 * SECOND]))),
         (0.5, partial(machine.wait, dice.choice([8 * SECOND, 61 * SECOND, -2 * SECOND, -40 * SECOND]))),

@@ -65,6 +65,11 @@ class ModelDriver:
         await self.call("POST", "/revive")
 
 
+def of_persons(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The requests that answer people. The house's own (titles, summaries) and probes need no usage with each token."""
+    return [one for one in requests if one["body"].get("stream_options", {}).get("continuous_usage_stats")]
+
+
 def drive(base_url: str) -> ModelDriver:
     """A driver with a session of its own, to be used as a context manager."""
     return ModelDriver(base_url, aiohttp.ClientSession())

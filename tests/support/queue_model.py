@@ -4,7 +4,7 @@ It knows a fixed reserve only (reserve_min = reserve_max) and forgets nobody; bo
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inference.queue.ticket import Limits, QueueConfig, Ticket, Usage
 
@@ -37,6 +37,8 @@ class Person:
     weight: int = 1
     cap: int = 1
     hard: int = 0
+    since: int = 0
+    """Waits unserved since then; 0: nothing waits."""
     outputs: Estimate = field(default_factory=Estimate)
     # By limit: what is due when, µs a unit, and whether tokens are counted.
     arrivals: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
@@ -78,8 +80,10 @@ class Model:
         self.own_places: dict[str, tuple[int, int]] = {}
         self.admitted: dict[str, tuple[int, int | None]] = {}
         self.counted: dict[str, tuple[int, int]] = {}
-        self.vsys, self.fence, self.seq = 0.0, now, 0
+        self.vsys, self.fence, self.seq, self.starved = 0.0, now, 0, 0
         self.outputs = Estimate()
+        self.inputs = Estimate()  # what prompts take of their bound, per mille
+        self.right: tuple[float, float] | None = None  # bounds of prompt and answer of tickets claimed by right
         self.blocked: tuple[int, int] | None = None
 
     # What can be seen
@@ -136,17 +140,33 @@ class Model:
         uncached = usage.input_tokens - usage.cached_tokens
         return uncached + self.config.cached_factor * usage.cached_tokens + 2 * usage.output_tokens
 
+    def _usual_need(self) -> float:
+        input_tokens, output_max = self.right or (0, 0)
+        if self.outputs.samples >= SAMPLES_MIN:
+            output_max = min(output_max, math.floor(self.outputs.p80 + 0.5))
+        return self._expected(input_tokens) + output_max
+
+    def _expected(self, input_tokens: float) -> float:
+        if self.inputs.samples < SAMPLES_MIN:
+            return input_tokens
+        return min(input_tokens, math.ceil(input_tokens * self.inputs.p80 / 1000))
+
+    def _expected_input(self, t: Ticket) -> int:
+        return t.input_tokens if t.step else int(self._expected(t.input_tokens))
+
     def _kv_need(self, t: Ticket) -> int:
         p = self.persons[t.person_id]
         for estimate in (p.outputs, self.outputs):
             if estimate.samples >= SAMPLES_MIN:
-                return t.input_tokens + min(t.output_max, math.floor(estimate.p80 + 0.5))
-        return t.input_tokens + t.output_max
+                return self._expected_input(t) + min(t.output_max, math.floor(estimate.p80 + 0.5))
+        return self._expected_input(t) + t.output_max
 
-    def _settle(self, person_id: int) -> None:
+    def _settle(self, person_id: int, now: int) -> None:
         p = self.persons[person_id]
         if self.waiting(person_id):
-            p.v = max(p.v, self.vsys - self.config.lag_max / p.weight)
+            p.v, p.since = max(p.v, self.vsys - self.config.lag_max / p.weight), p.since or now
+        else:
+            p.since = 0
 
     def _arrive(self, t: Ticket, *, lifted: bool) -> Person:
         p = self.persons.setdefault(t.person_id, Person(t.person_id))
@@ -159,21 +179,23 @@ class Model:
         p = self.persons[e.ticket.person_id]
         e.kv = self._kv_need(e.ticket)
         e.running, e.lease_until, e.output = True, now + round(self.config.lease_s * SECOND), 0
-        e.charged = self._cost(Usage(e.ticket.input_tokens, e.ticket.cached_tokens_est, 0))
+        expected = self._expected_input(e.ticket)
+        e.charged = self._cost(Usage(expected, min(e.ticket.cached_tokens_est, expected), 0))
         p.v += e.charged / e.ticket.weight
-        self._settle(p.id)
+        p.since = 0
+        self._settle(p.id, now)
 
-    def _put_back(self, e: Entry) -> None:
+    def _put_back(self, e: Entry, now: int) -> None:
         p = self.persons[e.ticket.person_id]
         p.v = max(0, p.v - e.charged / e.ticket.weight)
         e.running, e.kv, e.charged, e.output = False, 0, 0.0, 0
-        self._settle(p.id)
+        self._settle(p.id, now)
 
     def _bury(self, e: Entry, now: int, *, done: bool) -> None:
         turn_id = e.ticket.turn_id
         del self.entries[turn_id]
         self.tombs[turn_id] = (now + TOMB_US, done, e.fence)
-        self._settle(e.ticket.person_id)
+        self._settle(e.ticket.person_id, now)
 
     def _tomb(self, turn_id: int, now: int) -> tuple[int, bool, int] | None:
         tomb = self.tombs.get(turn_id)
@@ -270,42 +292,74 @@ class Model:
         self._arrive(t, lifted=not self.waiting(t.person_id))
         self.seq += 1
         self.entries[t.turn_id] = Entry(t, self.seq, now, t.tries, fence=tomb[2] if tomb else 0)
-        self._settle(t.person_id)
+        self._settle(t.person_id, now)
+
+    def move(self, turn_id: int, weight: int, hard: int, now: int) -> bool:
+        e = self.entries.get(turn_id)
+        if not e or e.running:
+            return False
+        if weight == 0:
+            self._bury(e, now, done=False)
+            return True
+        p = self.persons[e.ticket.person_id]
+        p.weight, p.hard = weight, hard
+        e.ticket = replace(e.ticket, weight=weight, in_flight_max=hard)
+        self._settle(p.id)
+        return True
 
     def claim(self, now: int) -> tuple[Held | None, list[int]]:
         due = [e for e in self.waiting() if 0 < e.ticket.deadline_us <= now]
         due = sorted(due, key=lambda e: (e.ticket.deadline_us, str(e.ticket.turn_id)))[:BATCH_MAX]
         for e in due:
             self._bury(e, now, done=False)
-        chosen = self._choose(now) if len(self.running()) < self.config.slots else None
+        chosen, by_counter = self._choose(now) if len(self.running()) < self.config.slots else (None, True)
         if chosen:
             if self.blocked and self.blocked[0] == chosen.ticket.turn_id:
                 self.blocked = None
-            self.vsys = max(self.vsys, self.persons[chosen.ticket.person_id].v)
+            if by_counter:
+                self.vsys = max(self.vsys, self.persons[chosen.ticket.person_id].v)
             self.fence = chosen.fence = max(self.fence + 1, now)
+            by_right = len(self.running(chosen.ticket.person_id)) < self.persons[chosen.ticket.person_id].cap
             self._lease(chosen, now)
+            if by_right:
+                new = (chosen.ticket.input_tokens, chosen.ticket.output_max)
+                self.right = tuple(a + 0.1 * (b - a) for a, b in zip(self.right or new, new, strict=True))
         held = Held(chosen.ticket, chosen.fence, chosen.at, chosen.tries) if chosen else None
         return held, [e.ticket.turn_id for e in due]
 
-    def _choose(self, now: int) -> Entry | None:
+    def _waiting_for_kv(self) -> Entry | None:
+        ready = [self.waiting(p.id)[0] for p in self._line(borrowing=False)]
+        return next((e for e in ready if self.blocked and e.ticket.turn_id == self.blocked[0]), None)
+
+    def _starving(self, line: list[Person], now: int) -> Entry | None:
+        longest = min(line, key=lambda p: (p.since, str(p.id)), default=None)
+        if not longest or now - longest.since < self.config.starve_s * SECOND:
+            return None
+        self.starved += 1
+        return self.waiting(longest.id)[0] if self.starved % 4 == 1 else None
+
+    def _choose(self, now: int) -> tuple[Entry | None, bool]:
+        """The ticket, and whether its person's counter decided."""
         budget, busy = self.config.kv_budget, len(self.running())
 
-        def fits(e: Entry) -> bool:
-            return not budget or not busy or self.kv_used() + self._kv_need(e.ticket) <= budget
+        def fits(e: Entry, spared: float = 0) -> bool:
+            return not budget or not busy or self.kv_used() + self._kv_need(e.ticket) + spared <= budget
 
-        ready = [self.waiting(p.id)[0] for p in self._line(borrowing=False)]
-        blocked = next((e for e in ready if self.blocked and e.ticket.turn_id == self.blocked[0]), None)
+        line, blocked = self._line(borrowing=False), self._waiting_for_kv()
+        ready = [self.waiting(p.id)[0] for p in line]
         if blocked and self.blocked and now - self.blocked[1] >= self.config.overtake_s * SECOND:
-            return blocked if fits(blocked) else None
-        for e in ready[:LOOK_MAX]:
+            return (blocked if fits(blocked) else None), True
+        first = self._starving(line, now)
+        for e in ([first] if first else []) + ready[:LOOK_MAX]:
             if fits(e):
-                return e
+                return e, e is not first
             if not blocked:
                 blocked, self.blocked = e, (e.ticket.turn_id, now)
         if self.config.slots - busy > self._reserve():
             borrowers = [self.waiting(p.id)[0] for p in self._line(borrowing=True)]
-            return next((e for e in borrowers[:LOOK_MAX] if fits(e)), None)
-        return None
+            spared = self._reserve() * self._usual_need()
+            return next((e for e in borrowers[:LOOK_MAX] if fits(e, spared)), None), True
+        return None, True
 
     def renew(self, held: Held, output: int, now: int) -> tuple[bool, bool]:
         e = self._held(held, now)
@@ -316,22 +370,53 @@ class Model:
             charge = 2 * (output - e.output)
             self.persons[e.ticket.person_id].v += charge / e.ticket.weight
             e.charged, e.output = e.charged + charge, output
-            e.kv = max(e.kv, e.ticket.input_tokens + output)
+            e.kv = max(e.kv, self._expected_input(e.ticket) + output)
         e.lease_until = now + round(self.config.lease_s * SECOND)
         return True, e.stop
+
+    def step(self, held: Held, usage: Usage, following: Ticket, now: int) -> tuple[str, Held | None]:
+        e = self._held(held, now)
+        if not e:
+            return "stale", None
+        if e.stop:
+            return "cancelled", None
+        going_on = replace(held, ticket=following)
+        if e.ticket.step >= following.step:
+            return "goes on", going_on
+        p = self.persons[e.ticket.person_id]
+        p.v = max(0, p.v + (self._cost(usage) - e.charged) / e.ticket.weight)
+        self._learn(e.ticket, usage)
+        e.ticket, e.charged, e.output = following, 0.0, 0
+        need, budget = self._kv_need(following), self.config.kv_budget
+        if budget and len(self.running()) > 1 and self.kv_used() - e.kv + need > budget:
+            self._put_back(e, now)
+            if not self._waiting_for_kv():
+                self.blocked = (following.turn_id, now)
+            return "requeued", None
+        e.kv, e.lease_until = need, now + round(self.config.lease_s * SECOND)
+        e.charged = self._cost(Usage(following.input_tokens, following.cached_tokens_est, 0))
+        p.v += e.charged / following.weight
+        self._settle(p.id, now)
+        return "goes on", going_on
+
+    def _learn(self, t: Ticket, usage: Usage) -> None:
+        p = self.persons[t.person_id]
+        if usage.output_tokens:
+            if usage.input_tokens and not t.step:
+                self.inputs.learn(math.floor(1000 * min(1, usage.input_tokens / t.input_tokens) + 0.5))
+            p.outputs.learn(usage.output_tokens)
+            self.outputs.learn(usage.output_tokens)
 
     def finish(self, held: Held, usage: Usage | None, now: int) -> bool:
         e = self._held(held, now)
         if not e:
             return False
         if usage is None:
-            self._put_back(e)
+            self._put_back(e, now)
             return True
         p = self.persons[e.ticket.person_id]
         p.v = max(0, p.v + (self._cost(usage) - e.charged) / e.ticket.weight)
-        if usage.output_tokens:
-            p.outputs.learn(usage.output_tokens)
-            self.outputs.learn(usage.output_tokens)
+        self._learn(e.ticket, usage)
         self._bury(e, now, done=True)
         return True
 
@@ -355,7 +440,7 @@ class Model:
         requeued, dead = [], []
         for e in expired[:BATCH_MAX]:
             e.tries += 1
-            self._put_back(e)
+            self._put_back(e, now)
             if e.tries >= self.config.tries_max:
                 self._bury(e, now, done=False)
                 dead.append(e.ticket.turn_id)

@@ -8,6 +8,9 @@ from kit.errors import Misconfigured
 from kit.toml_source import TomlSource
 
 GOOD = """# models
+[gpus.a]
+devices = [0]
+
 [models.coach]
 purpose = "chat"
 name = "big"
@@ -15,6 +18,10 @@ context_length = 4096
 answer_tokens_max = 512
 kv_tokens = 20000
 slots = 8
+gpu_memory = 0.5
+reasoning_parser = "qwen3"
+tool_parser = "hermes"
+vllm_args = ["--quantization", "fp8"]
 fallback = "small"
 plans = [
   "forma",  # a comment with ] and "
@@ -40,6 +47,7 @@ api_key = "secret"
 [models.small]
 purpose = "chat"
 name = "small"
+gpu_memory = 0.9
 replicas = [{ base_url = "http://three:8000" }]
 """
 
@@ -62,6 +70,9 @@ def test_the_file_is_read_whole(tmp_path):
     assert "secret" not in repr(coach)
     assert (coach.slots, coach.kv_tokens, coach.input_tokens_max) == (8, 20000, 4096 - 512)
     assert dict(coach.sampling) == {"temperature": 0.7}
+    assert coach.serving.arguments == ("--quantization", "fp8")
+    assert (coach.serving.reasoning_parser, coach.serving.tool_parser) == ("qwen3", "hermes")
+    assert models.gpus["a"].devices == (0,)
     assert coach.allows("forma")
     assert not coach.allows("free")
     assert models.fallback_of(coach) is models["small"]
@@ -95,6 +106,16 @@ def test_the_shipped_file_is_valid():
         ('fallback = "small"', 'fallback = "coach"', "fallback", "leads back"),
         ("input = 250", "input = 249", "fallback", "costs more"),
         ('  "max",', "  7,", "plans = [", "list of plan names"),
+        ('gpu_group = "a"', 'gpu_group = "b"', 'gpu_group = "b"', "there is no [gpus.b]"),
+        ('gpu_group = "a"', 'gpu_group = "a"\nweight = 0', "weight = 0", "from 1 to 100"),
+        ("devices = [0]", "devices = []", "devices", "numbers"),
+        ("devices = [0]", "devices = [0, 0]", "devices", "twice"),
+        ("gpu_memory = 0.5", "gpu_memory = 95", "gpu_memory = 95", "share of the GPU"),
+        ("gpu_memory = 0.5", "gpu_memory = 0.96", "gpu_memory = 0.96", "share of the GPU"),
+        ('{ base_url = "http://three:8000" }', '{ base_url = "http://3:8000", gpu_group = "a" }', "0.9", "0.95 is the"),
+        ('{ base_url = "http://three:8000" }', '{ base_url = "http://one:8000", gpu_group = "a" }', "0.9", "differs"),
+        ('reasoning_parser = "qwen3"', 'reasoning_parser = "q 3"', "reasoning_parser", "vLLM knows"),
+        ('["--quantization", "fp8"]', '"--quantization"', "vllm_args", "list of texts"),
         ('api_key = "secret"', 'api_key_env = "FORMA_TEST_KEY_THAT_IS_NOT_SET"', "api_key_env", "not set"),
     ],
 )

@@ -11,48 +11,53 @@ for _, turn in ipairs(call('ZRANGEBYSCORE', K .. ':due', '-inf', exact(now), 'LI
 end
 
 local busy = running()
-local function fits(p, t)
+local function fits(p, t, spared)
   -- With nothing running it has to fit, or it never would.
-  return kv_budget == 0 or busy == 0 or state('kv') + kv_need(p, t) <= kv_budget
+  return kv_budget == 0 or busy == 0 or state('kv') + kv_need(p, t) + (spared or 0) <= kv_budget
 end
 
-local function head(person)
-  return ticket_of(call('ZRANGE', K .. ':q:' .. person, 0, 0)[1])
-end
-
--- The ticket that the queue drains for or lets be overtaken, if it is still its person's next by right.
-local function blocked()
-  local mark = call('HMGET', K .. ':st', 'blk', 'blk_at')
-  local t = mark[1] and ticket_of(mark[1])
-  if t and t.s == 'q' and call('ZSCORE', K .. ':ready', t.person) and head(t.person).turn == t.turn then
-    return t, tonumber(mark[2])
+-- The person who has waited longest without being served, if that is too long: every fourth claim is theirs, so that
+-- neither a stream of newcomers nor a counter far ahead keeps anybody out, and the rest still goes by the counters.
+local function starving()
+  local longest = call('ZRANGE', K .. ':hungry', 0, 0, 'WITHSCORES')
+  if not longest[1] or now - tonumber(longest[2]) < tonumber(cfg[16]) then
+    return nil
   end
-  return nil
+  return call('HINCRBY', K .. ':st', 'starved', 1) % 4 == 1 and longest[1] or nil
 end
 
+-- Answers the ticket, its person, and whether the person's counter decided.
 local function choose()
-  local waits, since = blocked()
+  local waits, since = waiting_for_kv()
   if waits and now - since >= overtake_us then
     local p = person_of(waits.person)
     if fits(p, waits) then
-      return waits, p
+      return waits, p, true
     end
     return nil
   end
-  for _, id in ipairs(call('ZRANGE', K .. ':ready', 0, look_max - 1)) do
+  local line, first = call('ZRANGE', K .. ':ready', 0, look_max - 1), starving()
+  if first then
+    table.insert(line, 1, first)
+  end
+  for i, id in ipairs(line) do
     local t, p = head(id), person_of(id)
     if fits(p, t) then
-      return t, p
+      return t, p, not first or i > 1
     elseif not waits then
       waits = t
       call('HSET', K .. ':st', 'blk', t.turn, 'blk_at', exact(now))
     end
   end
-  if slots - busy > reserve() then
+  local reserved = reserve()
+  if slots - busy > reserved then
+    -- A reserved slot is of use only with the KV that whoever comes by right usually needs.
+    local input, out_max = state('right_in', 'right_out')
+    local spared = reserved * kv_need({ out_n = 0 }, { input = input, out_max = out_max, step = 0 })
     for _, id in ipairs(call('ZRANGE', K .. ':borrow', 0, look_max - 1)) do
       local t, p = head(id), person_of(id)
-      if fits(p, t) then
-        return t, p
+      if fits(p, t, spared) then
+        return t, p, true
       end
     end
   end
@@ -62,17 +67,32 @@ end
 if busy >= slots then
   return { dropped }
 end
-local t, p = choose()
+local t, p, by_counter = choose()
 if not t then
   return { dropped }
 end
-local v, last = state('v', 'f')
+local v, last, dv, dv_n = state('v', 'f', 'dv', 'dv_n')
 t.f, t.start = math.max(last + 1, now), now
-call('HSET', K .. ':st', 'v', exact(math.max(v, p.v)), 'f', exact(t.f))
+call('HSET', K .. ':st', 'f', exact(t.f))
+if by_counter then
+  -- How fast virtual time passes counts only while more are waiting, as the pace of freed slots does.
+  if call('ZCARD', K .. ':order') > 1 then
+    dv_n = math.min(dv_n + 1, 50)
+    dv = dv + (math.max(0, p.v - v) - dv) / dv_n
+  end
+  call('HSET', K .. ':st', 'v', exact(math.max(v, p.v)), 'dv', exact(dv), 'dv_n', dv_n)
+end
 if call('HGET', K .. ':st', 'blk') == t.turn then
   call('HDEL', K .. ':st', 'blk', 'blk_at')
 end
+local by_right = p.r < p.cap
 dequeue(t)
 lease(t, p)
+if by_right then
+  local input, out_max = state('right_in', 'right_out')
+  local part = input == 0 and 1 or 0.1
+  call('HSET', K .. ':st', 'right_in', exact(input + part * (t.input - input)),
+    'right_out', exact(out_max + part * (t.out_max - out_max)))
+end
 return { dropped, t.b, exact(t.f), exact(now + lease_us), exact(t.tries), exact(t.at),
   exact(math.max(0, now - t.at) / 1000000) }

@@ -4,13 +4,18 @@
 --   K:cfg          hash   configuration, see configure.lua
 --   K:st           hash   born, v (virtual time), f (last fence), seq, kv (used), w (weights of waiting persons),
 --                         light, light_at (arrivals), svc (service time), gap, gap_n, freed_at (spacing of freed slots),
---                         out_p80, out_n, blk, blk_at (the ticket that does not fit, since when)
+--                         chg (charge of an answer), dv, dv_n (what a claim adds to v), starved (claims while somebody
+--                         was), out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille), right_in,
+--                         right_out (bounds of what is claimed by right), blk, blk_at (the ticket that does not fit,
+--                         since when)
 --   K:ready        zset   waiting persons below their base cap, by counter
 --   K:borrow       zset   waiting persons at or above it, but below their hard cap, by counter
+--   K:hungry       zset   those in K:ready, by when they were served last or began to wait
 --   K:order, K:due zset   waiting tickets by time of submit, by deadline
 --   K:leases       zset   running tickets by end of lease; its size is the number of slots taken
 --   K:places       zset   kept places by expiry
---   K:p:<person>   hash   v, w, cap, hard, r (running), wq (weight counted in st.w), out_p80, out_n, seen
+--   K:p:<person>   hash   v, w, cap, hard, r (running), wq (weight counted in st.w), out_p80, out_n, seen,
+--                         since (waits unserved since then; 0: nothing waits)
 --   K:q:<person>   zset   the person's waiting tickets by sequence number
 --   K:pp:<person>  zset   the person's kept places by expiry
 --   K:a:<key>      hash   an admission: till, turn, tokens (counted against the person's limits, see rates.lua)
@@ -26,8 +31,8 @@ end
 
 local cfg = call('HMGET', K .. ':cfg', 'slots', 'kv_budget', 'cached_factor', 'queued_max', 'lease_us', 'place_us',
   'tries_max', 'overtake_us', 'reserve_min', 'reserve_max', 'reserve_wait_s', 'smoothing_s', 'lag_max', 'idle_us',
-  'service_s')
-if not cfg[15] then
+  'service_s', 'starve_us')
+if not cfg[16] then
   return redis.error_reply('NOCONFIG this queue is not configured')
 end
 local slots, kv_budget, cached_factor = tonumber(cfg[1]), tonumber(cfg[2]), tonumber(cfg[3])
@@ -55,7 +60,7 @@ local function state(...)
   return unpack(values)
 end
 
--- A sealed ticket 'turn:person:weight:cap:hard:input:cached:output_max:due', a claim's with ':at:tries' behind.
+-- A sealed ticket 'turn:person:weight:cap:hard:input:cached:output_max:due:step', a claim's with ':at:tries' behind.
 local function unseal(sealed)
   local n, list = 0, {}
   for word in string.gmatch(sealed, '[^:]+') do
@@ -65,7 +70,8 @@ local function unseal(sealed)
   return {
     turn = list[1], person = list[2], w = tonumber(list[3]), cap = tonumber(list[4]), hard = tonumber(list[5]),
     input = tonumber(list[6]), cached = tonumber(list[7]), out_max = tonumber(list[8]), due = tonumber(list[9]),
-    at = tonumber(list[10] or 0), tries = tonumber(list[11] or 0), b = table.concat(list, ':', 1, 9),
+    step = tonumber(list[10]), at = tonumber(list[11] or 0), tries = tonumber(list[12] or 0),
+    b = table.concat(list, ':', 1, 10),
   }
 end
 
@@ -104,10 +110,12 @@ local function bury(t, s)
 end
 
 local function person_of(id)
-  local f = call('HMGET', K .. ':p:' .. id, 'v', 'w', 'cap', 'hard', 'r', 'wq', 'out_p80', 'out_n', 'seen')
+  local f = call('HMGET', K .. ':p:' .. id, 'v', 'w', 'cap', 'hard', 'r', 'wq', 'out_p80', 'out_n', 'seen',
+    'since')
   local p = {
     id = id, v = tonumber(f[1] or 0), w = tonumber(f[2] or 1), cap = tonumber(f[3] or 1), hard = tonumber(f[4] or 0),
     r = tonumber(f[5] or 0), wq = tonumber(f[6] or 0), out_p80 = tonumber(f[7] or 0), out_n = tonumber(f[8] or 0),
+    since = tonumber(f[10] or 0),
   }
   p.q = call('ZCARD', K .. ':q:' .. id)
   if p.q == 0 and p.r == 0 and f[9] and now - tonumber(f[9]) > idle_us then
@@ -137,13 +145,19 @@ local function person_save(p)
     call('ZREM', K .. ':ready', p.id)
     call('ZREM', K .. ':borrow', p.id)
   end
+  p.since = p.q == 0 and 0 or p.since > 0 and p.since or now
+  if set == ':ready' then
+    call('ZADD', K .. ':hungry', exact(p.since), p.id)
+  else
+    call('ZREM', K .. ':hungry', p.id)
+  end
   local wq = p.q > 0 and p.w or 0
   if wq ~= p.wq then
     call('HINCRBY', K .. ':st', 'w', wq - p.wq)
     p.wq = wq
   end
   call('HSET', key, 'v', exact(p.v), 'w', p.w, 'cap', p.cap, 'hard', p.hard, 'r', p.r, 'wq', wq,
-    'out_p80', exact(p.out_p80), 'out_n', p.out_n, 'seen', exact(now))
+    'out_p80', exact(p.out_p80), 'out_n', p.out_n, 'seen', exact(now), 'since', exact(p.since))
   if p.q + p.r > 0 then
     call('PERSIST', key)
   else
@@ -160,16 +174,27 @@ local function cost(input, cached, output)
   return (input - cached) + cached_factor * cached + 2 * output
 end
 
+-- What a prompt will take. Before it is built only a bound is known, in bytes, several times too high; what prompts of
+-- this group lately took of their bounds tells how much. A further step's prompt is known.
+local function expected_input(t)
+  local part, n = state('in_p80', 'in_n')
+  if n < samples_min or t.step > 0 then
+    return t.input
+  end
+  return math.min(t.input, math.ceil(t.input * part / 1000))
+end
+
 -- KV tokens to reserve: the input and what this person, or else the model, usually answers at most.
 local function kv_need(p, t)
   local p80, n = state('out_p80', 'out_n')
   if p.out_n >= samples_min then
     p80, n = p.out_p80, p.out_n
   end
+  local input = expected_input(t)
   if n < samples_min then
-    return t.input + t.out_max
+    return input + t.out_max
   end
-  return t.input + math.min(t.out_max, math.floor(p80 + 0.5))
+  return input + math.min(t.out_max, math.floor(p80 + 0.5))
 end
 
 local function running()
@@ -188,11 +213,16 @@ local function reserve()
   if svc == 0 then
     svc = tonumber(cfg[15])
   end
-  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / slots)
+  -- Where KV binds before slots do, there are fewer of them.
+  local kv, width = state('kv'), slots
+  if kv_budget > 0 and kv > 0 then
+    width = math.max(1, math.min(slots, kv_budget * running() / kv))
+  end
+  local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / width)
   if rho < 0.01 then
     return low
   end
-  local need = math.ceil((math.log(0.05) + (1 - rho) * tonumber(cfg[11]) * slots / svc) / math.log(rho))
+  local need = math.ceil((math.log(0.05) + (1 - rho) * tonumber(cfg[11]) * width / svc) / math.log(rho))
   return math.max(low, math.min(high, need))
 end
 
@@ -213,6 +243,20 @@ local function enqueue(t)
     call('ZADD', K .. ':due', exact(t.due), t.turn)
   end
   ticket_save(t)
+end
+
+local function head(person)
+  return ticket_of(call('ZRANGE', K .. ':q:' .. person, 0, 0)[1])
+end
+
+-- The ticket that the queue drains for or lets be overtaken, if it is still its person's next by right; since when.
+local function waiting_for_kv()
+  local mark = call('HMGET', K .. ':st', 'blk', 'blk_at')
+  local t = mark[1] and ticket_of(mark[1])
+  if t and t.s == 'q' and call('ZSCORE', K .. ':ready', t.person) and head(t.person).turn == t.turn then
+    return t, tonumber(mark[2])
+  end
+  return nil
 end
 
 local function dequeue(t)
@@ -240,9 +284,10 @@ end
 
 local function lease(t, p)
   t.s = 'r'
-  p.r = p.r + 1
+  p.r, p.since = p.r + 1, 0
   t.kv = kv_need(p, t)
-  t.ch, t.out = cost(t.input, t.cached, 0), 0
+  local input = expected_input(t)
+  t.ch, t.out = cost(input, math.min(t.cached, input), 0), 0
   p.v = p.v + t.ch / t.w
   call('HINCRBY', K .. ':st', 'kv', exact(t.kv))
   call('ZADD', K .. ':leases', exact(now + lease_us), t.turn)

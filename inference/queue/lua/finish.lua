@@ -10,19 +10,9 @@ if not ARGV[5] then
   return { 1, wakeups() }
 end
 
--- A quantile by stochastic approximation (Robbins and Monro): up by 0.8 steps, down by 0.2.
-local function p80(old, n, x)
-  if n == 0 then
-    return x
-  end
-  local step = math.max(8, old * 0.1)
-  return math.max(1, x > old and old + 0.8 * step or old - 0.2 * step)
-end
-
--- What this answer tells about the next ones; one that never began tells nothing.
-local function learn(output)
-  p.out_p80, p.out_n = p80(p.out_p80, p.out_n, output), math.min(p.out_n + 1, 1000)
-  local out_p80, out_n, svc, gap, gap_n, freed_at = state('out_p80', 'out_n', 'svc', 'gap', 'gap_n', 'freed_at')
+-- What the queue's pace is and what it charges.
+local function learn_pace(charge)
+  local svc, gap, gap_n, freed_at, chg = state('svc', 'gap', 'gap_n', 'freed_at', 'chg')
   if t.start > 0 then
     local took = math.max(0, now - t.start) / 1000000
     svc = svc == 0 and took or svc + 0.1 * (took - svc)
@@ -33,14 +23,16 @@ local function learn(output)
     gap_n = math.min(gap_n + 1, 20)
     gap = gap + (math.max(0, now - freed_at) / 1000000 - gap) / gap_n
   end
-  call('HSET', K .. ':st', 'out_p80', exact(p80(out_p80, out_n, output)), 'out_n', math.min(out_n + 1, 1000),
-    'svc', exact(svc), 'gap', exact(gap), 'gap_n', gap_n, 'freed_at', waiting and exact(now) or 0)
+  call('HSET', K .. ':st', 'svc', exact(svc), 'chg', exact(chg == 0 and charge or chg + 0.1 * (charge - chg)),
+    'gap', exact(gap), 'gap_n', gap_n, 'freed_at', waiting and exact(now) or 0)
 end
 
-local output = tonumber(ARGV[7])
-p.v = math.max(0, p.v + (cost(tonumber(ARGV[5]), tonumber(ARGV[6]), output) - t.ch) / t.w)
+local input, output = tonumber(ARGV[5]), tonumber(ARGV[7])
+local charge = cost(input, tonumber(ARGV[6]), output)
+p.v = math.max(0, p.v + (charge - t.ch) / t.w)
+learn_lengths(t, p, input, output)
 if output > 0 then
-  learn(output)
+  learn_pace(charge)
 end
 vacate(t, p)
 bury(t, 'd')

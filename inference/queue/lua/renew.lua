@@ -7,7 +7,7 @@ local out = math.max(t.out, tonumber(ARGV[4]))
 if out > t.out then
   local charge = 2 * (out - t.out)
   -- The estimate stays reserved until the answer outgrows it: what is written next needs it still.
-  local kv = math.max(t.kv, t.input + out)
+  local kv = math.max(t.kv, expected_input(t) + out)
   call('HSET', K .. ':t:' .. t.turn, 'out', exact(out), 'ch', exact(t.ch + charge), 'kv', exact(kv))
   if kv > t.kv then
     call('HINCRBY', K .. ':st', 'kv', exact(kv - t.kv))

@@ -50,6 +50,7 @@ export class Column {
       watch("groups", () => this.refresh()),
       watch("bot", () => this.refresh()),
       watch("answer", (event) => this.answered(event)),
+      watch("ephemeral", (event) => this.whispered(event)),
       watch(`chat:${chat}`, (detail) => this.changed(detail)),
     ];
     this.listenDrops();
@@ -115,6 +116,12 @@ export class Column {
     if (!event.text) return;
     if (event.show_alert) alertBox(this.phone, this.title, event.text);
     else toast(this.phone, event.text);
+  }
+
+  /** What this person alone is told in a group; no chat keeps it. */
+  whispered(event) {
+    if (event.user_id !== this.ctx.person || event.chat_id !== this.ctx.chat) return;
+    alertBox(this.phone, this.title, event.message.text);
   }
 
   changed(detail) {

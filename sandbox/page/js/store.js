@@ -154,6 +154,7 @@ const outside = {
     if (store.answers.size > ANSWERS_MAX) store.answers.delete(store.answers.keys().next().value);
     tell("answer", event);
   },
+  ephemeral: (event) => tell("ephemeral", event),
   subscription: (event) => tell("subscriptions", event.subscription),
   refund: () => tell("subscriptions"),
   call: (event) => tell("call", event),

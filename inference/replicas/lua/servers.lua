@@ -1,4 +1,4 @@
--- common: KEYS[1] '{replicas}'; ARGV[1] now in µs, 0 for Redis' own clock.
+-- servers: KEYS[1] '{replicas}'; ARGV[1] now in µs, 0 for Redis' own clock.
 -- <key>:busy:<url>    sorted set: lease -> when it lapses. Its size is what is in flight there, from all workers.
 -- <key>:health:<url>  hash: fails (requests in a row), outs (times taken out since a request was good), till (out of
 --                     service until then), probe (1: back only by a probe).
