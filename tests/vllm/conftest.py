@@ -72,5 +72,5 @@ async def forma(
 def models_file(path: Path, *servers: Vllm, context: int = server.CONTEXT) -> Path:
     """A models.toml with one chat model on these servers."""
     replicas = (f'[[models.coach.replicas]]\nbase_url = "{s.base_url}"\napi_key = "{s.api_key}"\n' for s in servers)
-    path.write_text("\n".join([MODELS.format(name=server.NAME, context=context), *replicas]))
+    path.write_text("\n".join([MODELS.format(name=servers[0].name, context=context), *replicas]))
     return path

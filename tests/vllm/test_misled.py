@@ -1,4 +1,4 @@
-"""A models.toml that says of the server what is not so: a person is told in words, and nothing is charged."""
+"""A models.toml that says of the server what is not so: nothing starts, or a person is told and nothing is charged."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -10,10 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 import sandbox.telegram.server
+from kit.errors import Misconfigured
 from kit.words import words
 from tests.support.forma import Forma, running
 from tests.vllm.conftest import models_file
-from tests.vllm.server import CONTEXT, Vllm
+from tests.vllm.server import CONTEXT, NAME, Vllm
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
@@ -32,11 +33,10 @@ async def told(database_url: str, redis_url: str, telegram: Any, vllm: Vllm, mod
         yield forma
 
 
-@pytest.mark.parametrize("wrong", [{"api_key": "another"}, {"name": "another"}])
-async def test_a_key_or_a_name_that_vllm_refuses_is_told(
-    database_url: str, redis_url: str, redis: Redis, telegram: Any, vllm: Vllm, tmp_path: Path, wrong: dict[str, str]
+async def test_a_key_that_vllm_refuses_is_told(
+    database_url: str, redis_url: str, redis: Redis, telegram: Any, vllm: Vllm, tmp_path: Path
 ) -> None:
-    models = models_file(tmp_path / "models.toml", replace(vllm, **wrong))
+    models = models_file(tmp_path / "models.toml", replace(vllm, api_key="another"))
     async with told(database_url, redis_url, telegram, vllm, models) as forma:
         person = await forma.person("ru")
         (said,) = await forma.said(person, "Как спать?")
@@ -46,14 +46,25 @@ async def test_a_key_or_a_name_that_vllm_refuses_is_told(
         assert await forma.violations() == []
 
 
-async def test_a_context_that_is_shorter_than_promised_is_told_in_characters(
-    database_url: str, redis_url: str, redis: Redis, telegram: Any, vllm: Vllm, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "context", "says"),
+    [
+        ("another", CONTEXT, f"name .* serves {NAME}, not another"),
+        (NAME, CONTEXT * 2, f"context_length .* has a context of {CONTEXT} tokens, and models.toml says {CONTEXT * 2}"),
+    ],
+)
+async def test_a_name_or_a_context_that_vllm_does_not_have_is_said_at_the_start(
+    database_url: str,
+    redis_url: str,
+    redis: Redis,
+    telegram: Any,
+    vllm: Vllm,
+    tmp_path: Path,
+    name: str,
+    context: int,
+    says: str,
 ) -> None:
-    models = models_file(tmp_path / "models.toml", vllm, context=CONTEXT * 2)
-    async with told(database_url, redis_url, telegram, vllm, models) as forma:
-        person = await forma.person("ru")
-        # Five tokens for two characters: within what models.toml says, beyond what the server has.
-        (said,) = await forma.said(person, "ж⅞" * 1_000)
-        assert "символ" in said
-        assert await forma.scalar("SELECT billed_tokens FROM turns WHERE person_id = :id", id=person.id) == 0
-        assert await forma.violations() == []
+    models = models_file(tmp_path / "models.toml", replace(vllm, name=name), context=context)
+    with pytest.raises(Misconfigured, match=says):
+        async with told(database_url, redis_url, telegram, vllm, models):
+            pass
