@@ -146,7 +146,7 @@ async def _read(
                 finish_reason = delta.finish_reason or finish_reason
                 stream.feed(delta.text, usage.completion_tokens)
                 stream.think(delta.reasoning)
-                if first_at is None and delta.text:
+                if first_at is None and delta.text and not delta.text.isspace():
                     await flusher.first(stream)
                     first_at = app.clock.now()
                     first_token_s.observe(max(0.0, (first_at - started.turn.created_at).total_seconds()))

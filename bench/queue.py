@@ -180,17 +180,19 @@ async def ask(redis: Redis, lines: Sequence[Line], rounds: int) -> None:
     gc.freeze()
     gc.disable()
     try:
-        warm_up = int(rounds * WARM_UP_PART)
+        warm_up = max(1, int(rounds * WARM_UP_PART))
         for number in range(warm_up + rounds):
             dice.shuffle(order)
             for line in order:
                 await line.round(dice)
+            if number % ROUNDS_A_READING == 0:
+                await read_slow_log(redis, lines)
             if number == warm_up - 1:
-                await redis.slowlog_reset()
+                # What was noted until now, of the fill as well, is not counted.
+                await read_slow_log(redis, lines)
                 for line in lines:
                     line.round_trip.clear()
-            elif number % ROUNDS_A_READING == 0:
-                await read_slow_log(redis, lines)
+                    line.in_redis.clear()
         await read_slow_log(redis, lines)
     finally:
         gc.enable()

@@ -62,6 +62,7 @@ class Limits:
     all_left: tuple[int, int, int, int, int] = (0, 1, 2, 3, 4)
     redis_timeout_s: float = 0.25
     redis_retry_s: float = 1.0
+    late_s_min: float = 0.05  # a timeout that fires so late says that this process was slow, not Redis
     chats_max: int = 20_000  # chats that the double remembers
 
 
@@ -128,10 +129,16 @@ class Budget:
     async def _call(self, keys: list[str], args: list[Any]) -> list[int] | None:
         if self._script is None or time.monotonic() < self._redis_from:
             return None
+        asked_at = time.monotonic()
         try:
             async with asyncio.timeout(self.limits.redis_timeout_s):
                 waits: list[int] = await self._script(keys=keys, args=[0, *args])
         except (RedisError, OSError, TimeoutError) as error:
+            late_s = time.monotonic() - asked_at - self.limits.redis_timeout_s
+            if isinstance(error, TimeoutError) and late_s > self.limits.late_s_min:
+                # This process stood still meanwhile, so that Redis may well have answered: the double decides this one.
+                log.info("send_budget_late", late_s=round(late_s, 3))
+                return None
             if self._redis_from == 0.0:
                 log.warning("send_budget_without_redis", error=type(error).__name__)
                 _fallbacks.inc()

@@ -67,11 +67,17 @@ class Stream:
         return self.meta.draft_id
 
     @property
+    def has_text(self) -> bool:
+        """Whether there is something to read; the blank lines that some answers begin with are nothing yet."""
+        text = self.transcript.text
+        return bool(text) and not text.isspace()
+
+    @property
     def state(self) -> tuple[Any, ...]:
         """What there is to show, in short: two equal states need no second call."""
         if self.mode == "off":
             return TYPING
-        if self.transcript.text:
+        if self.has_text:
             return ("text", self.transcript.fence, len(self.transcript.text))
         if self.mode == "edit" and (not self.queue_line or (self.meta.is_group and not self.meta.thinking)):
             return TYPING

@@ -65,6 +65,7 @@ class Previews:
         self.limits = limits or PreviewLimits()
         self._streams: dict[int, Stream] = {}
         self._streaming: set[int] = set()
+        self._lines: dict[int, int] = {}  # by chat, the turn whose place in the queue is shown there
         self._finished: OrderedDict[int, int | None] = OrderedDict()
         self._drafts_refused: OrderedDict[int, float] = OrderedDict()
         self._catching: set[int] = set()
@@ -190,7 +191,7 @@ class Previews:
         return stream
 
     def _grew(self, stream: Stream) -> None:
-        if not stream.transcript.text:
+        if not stream.has_text:
             return
         if not stream.transcript.ended:
             self._streaming.add(stream.turn_id)
@@ -241,11 +242,21 @@ class Previews:
         stream.timer = None
         if stream.pending:
             return
-        if stream.mode == "off" or stream.transcript.text:
+        if stream.mode == "off" or stream.has_text:
             self._offer(stream)
+        elif not self._has_line(stream):
+            self._at(stream, self.limits.queue_refresh_s)
         elif not stream.placing:
             stream.placing = True
             self._spawn(self._offer_place(stream))
+
+    def _has_line(self, stream: Stream) -> bool:
+        """Whether this turn's place is what its chat shows: of several that wait in a chat, one is enough."""
+        chat_id = stream.meta.chat_id
+        shown = self._streams.get(self._lines.get(chat_id, 0))
+        if shown is None or shown.dead or shown.has_text:
+            self._lines[chat_id] = stream.turn_id
+        return self._lines[chat_id] == stream.turn_id
 
     async def _offer_place(self, stream: Stream) -> None:
         place: Position | None = None
@@ -265,7 +276,7 @@ class Previews:
             )
         else:
             stream.queue_line = say("queue-position-only", position=place.position)
-        if self._streams.get(stream.turn_id) is stream and not stream.pending and not stream.transcript.text:
+        if self._streams.get(stream.turn_id) is stream and not stream.pending and not stream.has_text:
             self._offer(stream)
 
     def _offer(self, stream: Stream) -> None:
@@ -349,6 +360,8 @@ class Previews:
         self._stop_timer(stream)
         self._streams.pop(stream.turn_id, None)
         self._streaming.discard(stream.turn_id)
+        if self._lines.get(stream.meta.chat_id) == stream.turn_id:
+            del self._lines[stream.meta.chat_id]
 
     def _remember_finished(self, turn_id: int, message_id: int | None) -> None:
         _bounded(self._finished, self.limits.finished_max)

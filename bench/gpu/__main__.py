@@ -23,7 +23,7 @@ from kit.observability import configure_logs
 
 SLOTS = 32
 PARTS = ("serve", "throughput", "first", "flood")
-PART_S_MAX = {"serve": 240.0, "throughput": 300.0, "first": 180.0, "flood": 480.0}
+PART_S_MAX = {"serve": 240.0, "throughput": 300.0, "first": 240.0, "flood": 480.0}
 ROUNDS = 48
 TRACEBACK_FRAMES = 4
 ALONE = {"at_once": 1, "requests": 3, "tokens_in": 512, "tokens_out": 256}

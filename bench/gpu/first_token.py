@@ -23,6 +23,7 @@ SECONDS_MAX = 110.0  # what was measured by then is the result
 
 async def measure(place: Place, rounds: int) -> dict[str, Any]:
     """Return ms: added first token, and from the stop (button or command) to nothing running at the server."""
+    lost = 0
     added: list[float] = []
     stops: dict[str, list[float]] = {"button": [], "command": []}
     async with place.forma(PLANS) as stack, clients.open_session() as session:
@@ -35,11 +36,15 @@ async def measure(place: Place, rounds: int) -> dict[str, Any]:
                 if time.perf_counter() > until:
                     break
                 person, way = people[number % PERSONS], ("button", "command")[number % 2]
-                if number >= PERSONS:
-                    await telegram.ask(person, "/new")
                 text = clients.words(random.Random(number), QUESTION_WORDS)
-                through_forma, stop_s = await _asked_and_stopped(place, session, telegram, person, text, way)
-                bare = await _bare(place, session, text, f"bare:{number}")
+                try:
+                    if number >= PERSONS:
+                        await telegram.ask(person, "/new")
+                    through_forma, stop_s = await _asked_and_stopped(place, session, telegram, person, text, way)
+                    bare = await _bare(place, session, text, f"bare:{number}")
+                except TimeoutError:
+                    lost += 1
+                    continue
                 added.append((through_forma - bare) * 1000)
                 stops[way].append(stop_s * 1000)
                 await asyncio.sleep(PAUSE_S)
@@ -47,6 +52,7 @@ async def measure(place: Place, rounds: int) -> dict[str, Any]:
         "added_first_token_ms": clients.spread(added, 1),
         "stop_by_button_ms": clients.spread(stops["button"], 1),
         "stop_by_command_ms": clients.spread(stops["command"], 1),
+        "rounds_lost": lost,
     }
 
 

@@ -40,7 +40,7 @@ class QueueConfig:
     reserve_min: int = 0
     reserve_max: int = 6
     """Bounds of R, the slots that borrowers leave free; R follows light arrivals between them."""
-    reserve_wait_s: float = 0.7
+    reserve_wait_s: float = 0.1
     """R is the least reserve with which 95 % of the light arrivals wait no longer than this."""
     smoothing_s: float = 60.0
     """Time constant of the light arrivals' rate."""

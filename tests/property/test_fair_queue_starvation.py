@@ -130,8 +130,8 @@ async def test_nobody_starves_in_a_siege(redis: Redis, seed: int) -> None:
     assert world.withdrawn > 20
     assert world.served > 400
     assert set(RESIDENTS) <= set(world.longest_s)
-    # From then on every fourth claim is for those who wait longest: here a claim comes every quarter of a second.
-    bound_s = STARVE_S + 15
+    # From then on every fourth claim is for those who wait longest, one a second; some newcomers are among them.
+    bound_s = STARVE_S + 25
     late = {person: wait for person, wait in world.longest_s.items() if wait > bound_s}
     assert not late
     for person, since in world.hungry_since.items():
