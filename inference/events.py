@@ -114,7 +114,8 @@ class EventReader:
 
     def _delta(self, texts: list[str], thoughts: list[str], usage: Any, finish_reason: str | None) -> Delta | None:
         try:
-            text, reasoning = "".join(texts), "".join(thoughts)
+            # A vocabulary has the character NUL, Postgres has not.
+            text, reasoning = "".join(texts).replace("\0", ""), "".join(thoughts).replace("\0", "")
         except TypeError as error:
             raise BrokenAnswer("text of another type", started=self.started) from error
         if text or reasoning:

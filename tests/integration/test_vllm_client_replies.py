@@ -90,3 +90,10 @@ async def test_a_count_that_the_text_belies_is_not_believed(usage: bytes) -> Non
         with pytest.raises(errors.BadUsage) as caught:
             assert [delta.text async for delta in client.stream(asking(replica))]
     assert caught.value.started
+
+
+async def test_the_character_that_postgres_cannot_store_is_left_out() -> None:
+    usage = USAGE.replace(b'"completion_tokens":0', b'"completion_tokens":3')
+    reply = CHUNKED + chunk(TEXT % b"ten\\u0000 words" + TEXT % b"\\u0000" + FINISH + usage + DONE) + END
+    async with saying(reply) as replica, VllmClient() as client:
+        assert "".join([delta.text async for delta in client.stream(asking(replica))]) == "ten words"
