@@ -66,7 +66,11 @@ async def test_buttons_and_the_stop_of_a_draft_come_over_the_webhook_too(forma: 
     await person.stop()
     note = await person.wait_for("⏹ Остановлено")
     await person.press(note, "Продолжить")
-    await person.wait_for("Продолжите с того места")
+    await forma.quiet(person)
+    outcomes = (
+        "SELECT string_agg(concat_ws(' ', status, instruction), ', ' ORDER BY id) FROM turns WHERE person_id = :id"
+    )
+    assert await forma.scalar(outcomes, id=person.id) == "stopped, done continue"
 
 
 @pytest.mark.parametrize("secret", [None, "", "guessed", SECRET + "x", "секрет"])
@@ -87,14 +91,13 @@ async def test_what_is_no_update_is_refused_and_kept_nowhere(forma: Forma, body:
 async def test_an_update_that_is_posted_twice_or_late_is_answered_once(forma: Forma, kind: str) -> None:
     person = await forma.person("ru")
     await forma.tg.fault("getUpdates", kind)
-    for text in ("[[echo: раз]]", "[[echo: два]]"):
+    for text in ("раз", "два"):
         await person.send(text)
-    await person.wait_for("два", timeout_s=30, since=0)
     await forma.quiet(person)
     await forma.tg.clear_faults()
     told = [seen.text for seen in forma.answers(person)]
     assert len(told) == len(set(told))
-    assert "два" in " ".join(told)
+    assert "два" in told[-1]  # the second may have joined the first
     asked = "SELECT count(*) FROM messages WHERE chat_id = :id AND role = 'user'"
     assert await forma.scalar(asked, id=person.id) == 2
 

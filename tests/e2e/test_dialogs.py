@@ -174,7 +174,8 @@ async def test_a_dialog_comes_as_a_file_of_all_its_words(forma: Forma) -> None:
     async with aiohttp.ClientSession() as http, http.get(url) as response:
         text = await response.text()
     assert text.startswith('# a/../b: "с" <чай>\n')
-    found = [text.index(part) for part in ("Вопрос о воде", "Пейте воду.", "А чай?", "И чай.")]
+    # A question's own words stand in its answer as well, so answers are looked for from the end.
+    found = [text.index("Вопрос о воде"), text.rindex("Пейте воду."), text.index("А чай?"), text.rindex("И чай.")]
     assert found == sorted(found)
 
 

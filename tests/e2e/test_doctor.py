@@ -28,8 +28,8 @@ from tests.support.stack import clean_environment
 from tests.support.telegram import Group, Person, SandboxTelegram
 
 DOCTOR_S = 60.0
-# The commands' calls at a start: two languages, the default, the admin group.
-MENUS = 4
+# The commands' calls at a start: for persons and for groups in two languages and the default, and the admin group.
+MENUS = 7
 
 
 @dataclass

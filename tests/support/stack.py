@@ -339,14 +339,15 @@ async def stack(
     """
     telegram = await sandbox.telegram.server.start()
     model = await sandbox.model.server.start(**(model_options or {}))
-    environment = (environment or {}) | clean_environment(
-        database_url=database_url,
-        redis_url=redis_url,
-        telegram_api_url=telegram.base_url,
-        model_url=model.base_url,
-        model_name=compose.SANDBOX_MODEL,
-        **{"house_calls": 0, **more},
-    )
+    told = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "telegram_api_url": telegram.base_url,
+        "model_url": model.base_url,
+        "model_name": compose.SANDBOX_MODEL,
+        "house_calls": 0,
+    }
+    environment = (environment or {}) | clean_environment(**(told | more))
     db, redis = Database(database_url, pool_size=2), Redis.from_url(redis_url)
     try:
         with tempfile.TemporaryDirectory(prefix="forma-stack-") as home:
