@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0019_service_orders"
-down_revision = "0020_groups"
+revision = "0020_service_orders"
+down_revision = "0019_groups"
 branch_labels = None
 depends_on = None
 

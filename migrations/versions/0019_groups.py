@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "0020_groups"
+revision = "0019_groups"
 down_revision = "0018_dialogs"
 branch_labels = None
 depends_on = None
