@@ -93,7 +93,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.ended_at[turn_id] = self.now
 
     def held_on(self, turn_id: int) -> None:
-        """A holder was believed. A loss of Redis forgets an ending, or the minute after one; Postgres closes it again."""
+        """A holder was believed. A loss of Redis forgets an ending, or the minute after it; Postgres closes again."""
         if turn_id in self.ended and not self.is_buried(turn_id):
             self.ended_before_loss.discard(turn_id)
             del self.ended[turn_id]
