@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -30,6 +29,8 @@ from inference.queue.fair import FairQueue
 from inference.queue.ticket import Snapshot
 from kit import settings, stamp
 from kit.db import Database
+from tests.support import nursery
+from tests.support.nursery import Forked
 from tests.support.telegram import Person, SandboxTelegram
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,7 @@ class Child:
     """One process of Forma, and where its log is."""
 
     name: str
-    process: asyncio.subprocess.Process
+    process: Forked
     log: Path
     ready: bool = False
 
@@ -72,22 +73,17 @@ class Child:
 async def launch(
     name: str, arguments: Iterable[str], environment: dict[str, str], home: Path, module: str = "cli"
 ) -> Child:
-    """Start `python -m cli ...` in a session of its own; returns when it says that it is ready."""
+    """Start `python -m cli ...` in a session of its own, from the nursery; returns when it says that it is ready."""
     read_fd, write_fd = os.pipe()
     log = home / f"{name}.log"
     with log.open("ab") as sink:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
+        process = await nursery.fork(
             module,
-            *arguments,
-            env={**environment, READY_FD_ENV: str(write_fd)},
+            list(arguments),
+            environment={**environment, READY_FD_ENV: str(write_fd)},
             cwd=home,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            pass_fds=(write_fd,),
-            start_new_session=True,
+            log=sink.fileno(),
+            ready=write_fd,
         )
     os.close(write_fd)
     child = Child(name, process, log)
