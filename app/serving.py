@@ -52,17 +52,19 @@ class ServingPool:
     async def _keep_claiming(self) -> NoReturn:
         while True:
             self._due.clear()
+            again_s = LOOK_EVERY_S
             try:
                 for group in list(self._app.queues):
-                    await self._claim_all(group)
+                    again_s = min(again_s, await self._claim_all(group))
                 self._away = False
             except Unavailable as error:
                 if not self._away:
                     log.warning("claiming_unavailable", what=error.what)
                 self._away = True
-            await signals.wait(self._due, LOOK_EVERY_S)
+            await signals.wait(self._due, again_s)
 
-    async def _claim_all(self, group: str) -> None:
+    async def _claim_all(self, group: str) -> float:
+        """Claim what there is room for; returns after how many seconds to look again, whatever happens until then."""
         while len(self._turns) < self._app.settings.worker_slots:
             claimed = await self._claim(self._app.queues[group])
             if claimed.claim:
@@ -70,7 +72,8 @@ class ServingPool:
             for expired in claimed.expired:
                 await self._expire(expired)
             if claimed.claim is None:
-                return
+                return claimed.again_s or LOOK_EVERY_S
+        return LOOK_EVERY_S
 
     async def _claim(self, fair: FairQueue) -> Claimed:
         """Claim. A worker that is stopped meanwhile gives back what Redis has handed it already."""

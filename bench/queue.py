@@ -141,7 +141,7 @@ async def measure(url: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]
     redis = kit_redis.connect(url)
     try:
         await redis.flushdb()
-        config = QueueConfig(slots=SLOTS, kv_budget=10**6, queued_max=10**9)
+        config = QueueConfig(slots=SLOTS, kv_budget=10**6, queued_max=10**9, lend_burst=10**9)
         lines = [
             Line(FairQueue(redis, f"{shape}-{size}", config), size, shape, itertools.count(1))
             for shape in SHAPES

@@ -40,6 +40,7 @@ class LiveWorld:
         self._waiting: dict[int, Request] = {}
         self._seen = Seen(queue.config.slots)
         self._began = time.monotonic()
+        self._looks = False
 
     async def run(self, requests: Sequence[Request]) -> Seen:
         """Serve the requests to the end."""
@@ -70,13 +71,28 @@ class LiveWorld:
         seen.until = now
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
-        while claim := (await self._queue.claim()).claim:
+        while True:
+            claimed = await self._queue.claim()
+            claim = claimed.claim
+            if claim is None:
+                if claimed.again_s:
+                    tasks.create_task(self._claim_later(claimed.again_s, tasks))
+                return
             self._pass()
             request = self._waiting.pop(claim.turn_id)
             self._held[claim.turn_id] = (claim, 0)
             begun = request.at + round(claim.waited_s * SPEED * SECOND)
             self._seen.served.append(Served(request, begun, NOT_ASKED))
             tasks.create_task(self._serve(claim, request, tasks))
+
+    async def _claim_later(self, seconds: float, tasks: asyncio.TaskGroup) -> None:
+        """Claim when a slot may be lent; one look in the future is enough."""
+        if self._looks:
+            return
+        self._looks = True
+        await asyncio.sleep(seconds)
+        self._looks = False
+        await self._claim(tasks)
 
     async def _serve(self, claim: Claim, request: Request, tasks: asyncio.TaskGroup) -> None:
         asked = ChatRequest(

@@ -16,7 +16,7 @@ LEASE_S = 10**6  # nobody dies here
 RENEW_US = SECOND
 PROMPT_TOKENS_S, OUTPUT_TOKENS_S = 4_000, 40
 OUTPUT_MAX = 2_000
-_TICK = 0
+_TICK, _LOOK = 0, -1
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ class World:
         self._places: dict[int, Position] = {}
         self._held: dict[int, tuple[Claim, Served]] = {}
         self._waiting = 0
+        self._looks = False
 
     async def run(self, requests: Sequence[Request], *, until: int | None = None) -> Seen:
         """Serve the requests, and those that follow, to the end or to `until`. The Redis is emptied first."""
@@ -157,9 +158,12 @@ class World:
             if turn == _TICK:
                 await self._renew(now)
                 continue
-            await (self._arrive if kind else self._finish)(turn, now)
+            if turn == _LOOK:
+                self._looks = False
+            else:
+                await (self._arrive if kind else self._finish)(turn, now)
             await self._claim(seen, now)
-            if kind:
+            if kind == 1:
                 seen.reserves.append((now, (await self._queue.snapshot(now_us=now)).reserve))
         return seen
 
@@ -186,8 +190,19 @@ class World:
         if following:
             self._ask(following)
 
+    def _look_again(self, now: int, seconds: float) -> None:
+        """Claim when a slot may be lent; one look in the future is enough."""
+        if seconds and not self._looks:
+            self._looks = True
+            heapq.heappush(self._events, (now + max(1, round(seconds * SECOND)), 3, _LOOK))
+
     async def _claim(self, seen: Seen, now: int) -> None:
-        while self._waiting and (claim := (await self._queue.claim(now_us=now)).claim):
+        while self._waiting:
+            claimed = await self._queue.claim(now_us=now)
+            claim = claimed.claim
+            if claim is None:
+                self._look_again(now, claimed.again_s)
+                return
             served = Served(self._asked[claim.turn_id], now, self._places[claim.turn_id])
             self._held[claim.turn_id] = (claim, served)
             self._waiting -= 1

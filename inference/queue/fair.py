@@ -117,8 +117,8 @@ class FairQueue:
         """Lease the fairest ticket that fits."""
         reply = await self._run("claim", now_us)
         expired = _pairs(reply[0])
-        if len(reply) == 1:
-            return Claimed(None, expired)
+        if len(reply) <= 2:
+            return Claimed(None, expired, int(reply[1]) / _US if len(reply) > 1 else 0.0)
         sealed, (fence, until, tries, at) = _text(reply[1]), map(int, reply[2:6])
         claim = Claim(
             ticket=_unseal(sealed, tries),

@@ -44,6 +44,11 @@ class QueueConfig:
     """R is the least reserve with which 95 % of the light arrivals wait no longer than this."""
     smoothing_s: float = 60.0
     """Time constant of the light arrivals' rate."""
+    lend_spread: float = 1.0
+    """The part of a service time over which borrowers take all slots; 0: at once. Slots that are taken at once are
+    given back at once, and until then whoever comes by right waits for them."""
+    lend_burst: int = 4
+    """How many slots may be borrowed at once all the same."""
     lag_max: int = 16_384
     """Charge by which a person whom only a cap held back may stay behind the queue's virtual time."""
     starve_s: float = 180.0
@@ -173,10 +178,14 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim brought: at most one claim, and at most 16 tickets dropped for their deadline."""
+    """What a claim brought: at most one claim, and at most 16 tickets dropped for their deadline.
+
+    `again_s`: without a claim, in how many seconds a slot may be lent to whoever waits; 0: nothing to wait for.
+    """
 
     claim: Claim | None
     expired: tuple[Expired, ...]
+    again_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ async def test_a_bound_in_bytes_does_not_leave_the_kv_cache_empty(redis: Redis) 
 
 
 async def test_borrowers_leave_kv_for_those_who_come_by_right(redis: Redis) -> None:
-    queue, now = await learned(redis, kv_budget=6_100, reserve_min=2, reserve_max=2)
+    queue, now = await learned(redis, kv_budget=6_100, reserve_min=2, reserve_max=2, lend_spread=0)
     for turn in range(101, 141):
         await queue.submit(ticket(turn, FLOOD), now_us=now)
     flood = await claim_all(queue, now)

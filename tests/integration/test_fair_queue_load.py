@@ -120,7 +120,7 @@ async def test_an_operation_costs_no_more_than_the_logarithm_of_the_queues_lengt
 
 async def costs(redis: Redis, tickets: int) -> dict[str, float]:
     await redis.flushdb()
-    queue = FairQueue(redis, "long", QueueConfig(slots=tickets, queued_max=tickets * 2))
+    queue = FairQueue(redis, "long", QueueConfig(slots=tickets, queued_max=tickets * 2, lend_burst=10**9))
     await queue.configure()
     turns = iter(range(1, tickets * 2))
     # One person has half of the tickets, everybody else five.

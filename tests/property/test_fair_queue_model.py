@@ -81,6 +81,7 @@ class QueueMachine(RuleBasedStateMachine):
             queued_max=12,
             cached_factor=0.2,
             idle_s=10**9,
+            lend_spread=0,
         )
         self.queue = FairQueue(self.redis, "model", self.config)
         self.run(self.redis.flushdb())

@@ -1,6 +1,7 @@
 """The fair queue as a plain Python program: lists, scans and no Redis. The Lua has to agree with it step by step.
 
-It knows a fixed reserve only (reserve_min = reserve_max) and forgets nobody; both have tests of their own.
+It knows a fixed reserve only (reserve_min = reserve_max), lends at once (lend_spread = 0) and forgets nobody; all three
+have tests of their own.
 """
 
 import math

@@ -1,5 +1,5 @@
--- claim: ARGV now. Answers {dropped turn, person, turn, person …} alone, or with the claimed ticket behind:
--- sealed, fence, lease till, tries, at, seconds waited. All numbers as strings.
+-- claim: ARGV now. Answers {dropped turn, person, turn, person …} alone, or with the µs behind after which a slot may be
+-- lent, or with the claimed ticket: sealed, fence, lease till, tries, at, seconds waited. All numbers as strings.
 local dropped = {}
 for _, turn in ipairs(call('ZRANGEBYSCORE', K .. ':due', '-inf', exact(now), 'LIMIT', 0, batch_max)) do
   local t = ticket_of(turn)
@@ -26,7 +26,35 @@ local function starving()
   return call('HINCRBY', K .. ':st', 'starved', 1) % 4 == 1 and longest[1] or nil
 end
 
--- Answers the ticket, its person, and whether the person's counter decided.
+-- Borrowers fill a house no faster than a full one frees its slots; a slot that was freed may be lent at once.
+-- What a loan takes of the pace at which a full house frees its slots, in µs: the longer its answer may be, the more.
+local function loan(p, t)
+  local svc, width = pace()
+  local usual, n = state('out_p80', 'out_n')
+  local own = p.out_n >= samples_min and math.min(t.out_max, p.out_p80) or t.out_max
+  local longer = n >= samples_min and math.max(1, math.min(8, own / usual)) or 1
+  return tonumber(cfg[17]) * longer * svc / width * 1000000
+end
+
+-- Books a loan by GCRA and answers 0, or answers how many µs it is too early for it.
+local function lend(p, t)
+  local step, burst = loan(p, t), tonumber(cfg[18])
+  local owed = math.max(0, state('lent') - now)
+  if owed > burst * step then
+    -- The clock was set back, or the pace has grown.
+    owed = burst * step
+    call('HSET', K .. ':st', 'lent', exact(now + owed))
+  end
+  local early = owed - (burst - 1) * step
+  if early > 1 then
+    return early
+  end
+  call('HSET', K .. ':st', 'lent', exact(now + owed + step))
+  return 0
+end
+
+-- Answers the ticket, its person, and whether the person's counter decided; or nil, and the µs after which a slot may be
+-- lent.
 local function choose()
   local waits, since = waiting_for_kv()
   if waits and now - since >= overtake_us then
@@ -57,6 +85,10 @@ local function choose()
     for _, id in ipairs(call('ZRANGE', K .. ':borrow', 0, look_max - 1)) do
       local t, p = head(id), person_of(id)
       if fits(p, t, spared) then
+        local early = lend(p, t)
+        if early > 0 then
+          return nil, early
+        end
         return t, p, true
       end
     end
@@ -69,7 +101,7 @@ if busy >= slots then
 end
 local t, p, by_counter = choose()
 if not t then
-  return { dropped }
+  return p and { dropped, exact(math.ceil(p)) } or { dropped }
 end
 local v, last, dv, dv_n = state('v', 'f', 'dv', 'dv_n')
 t.f, t.start = math.max(last + 1, now), now

@@ -7,7 +7,7 @@
 --                         chg (charge of an answer), dv, dv_n (what a claim adds to v), starved (claims while somebody
 --                         was), out_p80, out_n, in_p80, in_n (what prompts take of their bound, per mille), right_in,
 --                         right_out (bounds of what is claimed by right), blk, blk_at (the ticket that does not fit,
---                         since when)
+--                         since when), lent (when the slots lent so far would all be back, see claim.lua)
 --   K:ready        zset   waiting persons below their base cap, by counter
 --   K:borrow       zset   waiting persons at or above it, but below their hard cap, by counter
 --   K:hungry       zset   those in K:ready, by when they were served last or began to wait
@@ -31,8 +31,8 @@ end
 
 local cfg = call('HMGET', K .. ':cfg', 'slots', 'kv_budget', 'cached_factor', 'queued_max', 'lease_us', 'place_us',
   'tries_max', 'overtake_us', 'reserve_min', 'reserve_max', 'reserve_wait_s', 'smoothing_s', 'lag_max', 'idle_us',
-  'service_s', 'starve_us')
-if not cfg[16] then
+  'service_s', 'starve_us', 'lend_spread', 'lend_burst')
+if not cfg[18] then
   return redis.error_reply('NOCONFIG this queue is not configured')
 end
 local slots, kv_budget, cached_factor = tonumber(cfg[1]), tonumber(cfg[2]), tonumber(cfg[3])
@@ -201,6 +201,17 @@ local function running()
   return call('ZCARD', K .. ':leases')
 end
 
+-- How long a slot is taken, in seconds, and how many are taken at once in a full house: where KV binds before slots do,
+-- there are fewer of them.
+local function pace()
+  local svc, kv = state('svc', 'kv')
+  local width = slots
+  if kv_budget > 0 and kv > 0 then
+    width = math.max(1, math.min(slots, kv_budget * running() / kv))
+  end
+  return svc > 0 and svc or tonumber(cfg[15]), width
+end
+
 -- R: the least reserve that keeps 95 % of the light arrivals from waiting longer than reserve_wait_s. Free slots in
 -- the reserve are a birth-death process: light arrivals take them, finished requests return them, and with
 -- rho = light load ÷ slots, P(wait > t) is about rho^R · e^(-(1 - rho) · t ÷ spacing of finishes).
@@ -209,15 +220,8 @@ local function reserve()
   if low >= high then
     return math.max(0, math.min(low, slots - 1))
   end
-  local light, light_at, svc = state('light', 'light_at', 'svc')
-  if svc == 0 then
-    svc = tonumber(cfg[15])
-  end
-  -- Where KV binds before slots do, there are fewer of them.
-  local kv, width = state('kv'), slots
-  if kv_budget > 0 and kv > 0 then
-    width = math.max(1, math.min(slots, kv_budget * running() / kv))
-  end
+  local light, light_at = state('light', 'light_at')
+  local svc, width = pace()
   local rho = math.min(0.95, light * fading(light_at, tonumber(cfg[12])) * svc / width)
   if rho < 0.01 then
     return low
@@ -265,8 +269,13 @@ local function dequeue(t)
   call('ZREM', K .. ':due', t.turn)
 end
 
--- A running ticket gives its slot and KV back.
+-- A running ticket gives its slot and KV back. The slot may be lent at once.
 local function vacate(t, p)
+  local lent = state('lent')
+  if lent > now then
+    local svc, width = pace()
+    call('HSET', K .. ':st', 'lent', exact(lent - tonumber(cfg[17]) * svc / width * 1000000))
+  end
   call('ZREM', K .. ':leases', t.turn)
   call('HINCRBY', K .. ':st', 'kv', exact(0 - t.kv))
   p.r = p.r - 1
