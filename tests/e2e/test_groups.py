@@ -63,6 +63,14 @@ async def group(forma: Forma, ada: Person) -> Group:
     return made
 
 
+@pytest.fixture
+async def all_heard(forma: Forma, ada: Person) -> Group:
+    """A group in which the bot gets every message, since it is an administrator."""
+    made = await forma.tg.group(title="Клуб", members=[ada], bot="administrator")
+    await quiet(forma, made)
+    return made
+
+
 async def test_a_group_that_gets_the_bot_is_told_how_to_speak_to_it(forma: Forma, ada: Person) -> None:
     group = await forma.tg.group(title="Новая", members=[ada])
     await quiet(forma, group)
@@ -86,6 +94,36 @@ async def test_a_mention_counts_anywhere_and_in_any_case(forma: Forma, ada: Pers
     before = len(said(forma, group))
     await ask(forma, ada, group, text)
     assert len(said(forma, group)) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "answered"), [("Тренер, сколько спать?", 1), ("спроси у ТРЕНЕРА", 0), ("тренерская", 0)]
+)
+async def test_a_name_of_the_operators_choice_counts_as_a_whole_word(
+    forma: Forma, ada: Person, all_heard: Group, text: str, answered: int
+) -> None:
+    group = all_heard
+    settings = forma.app.settings
+    object.__setattr__(forma.app, "settings", settings.model_copy(update={"group_names": "тренер, Coach"}))
+    try:
+        before = len(said(forma, group))
+        await ask(forma, ada, group, text)
+        assert len(said(forma, group)) == before + answered
+    finally:
+        object.__setattr__(forma.app, "settings", settings)
+
+
+async def test_a_mention_without_the_at_sign_counts_and_one_of_somebody_else_does_not(
+    forma: Forma, ada: Person, all_heard: Group
+) -> None:
+    """Telegram writes so whom a person picks from the list of members."""
+    group = all_heard
+    before = len(said(forma, group))
+    us = {"id": forma.tg.bot_id, "is_bot": True, "first_name": "Forma", "username": BOT[1:]}
+    for user, answers in (({"id": ada.id, "is_bot": False, "first_name": "Ада"}, 0), (us, 1)):
+        entity = {"type": "text_mention", "offset": 0, "length": 5, "user": user}
+        await ask(forma, ada, group, "Форма, сколько спать?", entities=[entity])
+        assert len(said(forma, group)) == before + answers
 
 
 async def test_what_is_not_said_to_the_bot_is_neither_answered_nor_kept(forma: Forma, ada: Person) -> None:
