@@ -9,6 +9,7 @@ import uuid
 
 import orjson
 
+from app import reconcile_roubles
 from billing.yookassa.objects import rendered
 from tests.support import shop as chat
 from tests.support.money_flows import (
@@ -93,7 +94,11 @@ async def _give_back_past_forma(scene: Scene, person: Person) -> None:
 
 
 async def lose_words(scene: Scene, person: Person) -> None:
-    """A pack is bought and given back past Forma, another one is bought: the shop's word of either is lost."""
+    """A pack is bought and given back past Forma, another one is bought: the shop's word of either is lost.
+
+    What earlier runs left has gone from the window that is compared, or each run would have more points than the last.
+    """
+    await scene.pass_time(seconds=(reconcile_roubles.WINDOW + reconcile_roubles.SETTLE).total_seconds())
     await buy(scene, person)
     await scene.shop.fault("drop", event="*")
     await _give_back_past_forma(scene, person)
