@@ -83,7 +83,9 @@ class BackAudit(RefundsAudit, RoublesAudit):
         if payment.reason and not payment.resolved:
             return "review"
         lots = [(who, lot) for who, wallet in self.model.wallets.items() for lot in wallet.lots if lot.charge == charge]
-        if {who for who, _ in lots} != {payer}:
+        # A month that was paid in advance has brought nothing yet, and is its payer's all the same.
+        ahead = {payer} if payment.order and not payment.order.gift else set()
+        if ({who for who, _ in lots} or ahead) != {payer}:
             return "gift"
         if self.now - payment.at > timedelta(hours=RULE.hours):
             return "late"
