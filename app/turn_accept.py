@@ -301,10 +301,10 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
         ),
         now=now,
     )
-    most = turn.cost(input_tokens=input_max, cached_tokens=0, output_tokens=output_max)
-    hold = await holds.place(
-        tx, person_id=person.id, turn_id=turn.id, tokens_min=ANSWER_TOKENS_MIN, tokens_max=most, now=now
-    )
+    # A model may cost next to nothing; a hold is of one token at least.
+    most = max(1, turn.cost(input_tokens=input_max, cached_tokens=0, output_tokens=output_max))
+    least = min(ANSWER_TOKENS_MIN, most)
+    hold = await holds.place(tx, person_id=person.id, turn_id=turn.id, tokens_min=least, tokens_max=most, now=now)
     if hold.tokens < most:
         affordable = _affordable_output(turn, hold.tokens)
         turn = await turns.limit_output(tx, turn, output_max=min(output_max, affordable))
@@ -322,6 +322,8 @@ async def _input_max(tx: AsyncConnection, model: Model, opening: Opening, output
 
 def _affordable_output(turn: Turn, tokens: int) -> int:
     """Return the output that a hold of `tokens` and the courtesy lot pay for, at least a short answer."""
+    if not turn.price_output:
+        return turn.output_max
     paid = (tokens + COURTESY_TOKENS_MAX) * 1000 - turn.input_max * turn.price_input
     return max(OUTPUT_TOKENS_MIN, paid // turn.price_output)
 

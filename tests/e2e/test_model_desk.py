@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,4 +238,25 @@ async def test_open_turns_of_an_entry_that_left_no_fallback_end_in_words_and_fre
     await person.wait_for("never", timeout_s=30)
     world.write()
     await world.command("/models reload", "Новые: big")
+    assert await forma.violations() == []
+
+
+@pytest.mark.parametrize(("of_input", "of_output"), [(0, 0), (1, 1), (250, 0)])
+async def test_a_model_that_costs_next_to_nothing_answers_whoever_has_a_few_tokens(
+    world: World, of_input: int, of_output: int
+) -> None:
+    forma = world.forma
+    world.write()
+    cheap = f"prices = {{ input = {of_input}, cached = 0, output = {of_output} }}"
+    text = world.path.read_text(encoding="utf-8")
+    world.path.write_text(re.sub(r"prices = .*", cheap, text), encoding="utf-8")
+    await world.command("/models reload", "Изменились: big, small")
+    person = await forma.person("ru")
+    assert (await world.answered(person)).startswith("big")
+    row = f"SELECT billed_tokens = ceil((input_tokens * {of_input} + output_tokens * {of_output}) / 1000.0) {LAST_TURN}"
+    assert await forma.scalar(row, id=person.id)
+    await forma.spend(person, leave=150)
+    assert (await world.answered(person)).startswith("big")
+    world.write()
+    await world.command("/models reload", "Изменились: big, small")
     assert await forma.violations() == []
