@@ -17,6 +17,7 @@ from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP, QUICK
 from tests.support.forma import Forma, running
 from tests.support.model import drive, of_persons
+from tests.support.slow_redis import SlowRedis, slowed
 from tests.support.telegram import Group, Person, Seen
 
 say = words("ru").say
@@ -34,6 +35,7 @@ class World:
     small: Any
     room: Group
     operator: Person
+    way: SlowRedis
 
     def write(self, *, fallback: str = "small", without: str = "", big_slots: int = 8, context: int = 32_768) -> None:
         """Write models.toml, the big model first."""
@@ -90,11 +92,14 @@ async def world(
     big = [await sandbox.model.server.start(name="sim-big", **QUICK) for _ in range(2)]
     small = await sandbox.model.server.start(name="sim-small", **QUICK)
     tg = await sandbox.telegram.server.start()
-    made = World(None, path, big, small, None, None)  # type: ignore[arg-type]
+    made = World(None, path, big, small, None, None, None)  # type: ignore[arg-type]
     made.write()
     more = {"model_url": "", "model_name": "", "models_file": path, "admin_chat_id": ADMIN_GROUP}
     try:
-        async with running(database_url, redis_url, tg, big[0], **more) as forma:
+        async with (
+            slowed(redis_url, 0.0) as (made.way, url),
+            running(database_url, url, tg, big[0], **more) as forma,
+        ):
             operator = await forma.tg.person(first_name="Оператор", language_code="ru")
             made.room = await forma.tg.group(
                 title="Room", id=ADMIN_GROUP, members=[operator], admins=[operator], bot="administrator"
@@ -201,6 +206,20 @@ async def test_a_reload_changes_what_the_file_says_and_is_audited(world: World) 
     await world.command("/models reload", "Изменились: big")
     by = "SELECT count(*) FROM audit_log WHERE action = 'models_reload' AND actor_id = :by"
     assert await world.forma.scalar(by, by=world.operator.id) >= 2
+
+
+async def test_a_reload_that_met_a_lost_redis_is_done_whole_once_redis_is_back(world: World) -> None:
+    forma = world.forma
+    world.write(big_slots=5)
+    world.way.away = True
+    await world.way.close()
+    await world.operator.send("/models reload", chat=world.room)
+    await forma.quiet_until("SELECT attempts > 0 FROM inbox ORDER BY id DESC LIMIT 1")
+    world.way.away = False
+    await world.operator.wait_for("Изменились: big", chat=world.room, timeout_s=60)
+    assert (await forma.app.queues["big"].snapshot()).slots == 10
+    world.write()
+    await world.command("/models reload", "Изменились: big")
 
 
 async def test_open_turns_of_an_entry_that_is_gone_are_answered_by_its_fallback(world: World) -> None:
