@@ -47,7 +47,7 @@ def read(settings: Settings, plans: Catalog | None = None) -> Models:
     With `plans` the plans that an entry names must be known there.
     """
     if settings.model_url:
-        key = settings.model_key.get_secret_value()
+        key = settings.model_key.get_secret_value().strip()
         parser = settings.model_reasoning_parser
         return models_file.single_model(settings.model_url, settings.model_name, key, reasoning_parser=parser)
     found = models_file.load(settings.models_file)
