@@ -138,13 +138,19 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
         turn = await turns.open_of_chat(connection, incoming.chat_id, incoming.thread_id)
         if turn is None:
             return entitlement, True
-        if _takes(turn, incoming):
-            return entitlement, False
-        waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
-    if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
+        joins = _takes(turn, incoming)
+        if joins:
+            there, most = await dialogs.asked(connection, turn.id), dialogs.TURN_MESSAGES_MAX
+        else:
+            waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
+            there, most = len(waiting.ids), dialogs.WAITING_MESSAGES_MAX
+    if there >= most:
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
-    return entitlement, not waiting.ids  # the first that waits will open the next turn; the others join it there
+    return (
+        entitlement,
+        not joins and not there,
+    )  # the first that waits will open the next turn; the others join it there
 
 
 def _takes(turn: Turn, incoming: Incoming) -> bool:
