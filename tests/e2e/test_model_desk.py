@@ -196,6 +196,21 @@ async def test_a_mistake_in_the_file_changes_nothing_and_is_named_with_its_line(
     assert await world.answered(await world.forma.person("ru"))
 
 
+async def test_a_person_is_told_of_the_model_that_answers_their_plan(world: World) -> None:
+    forma = world.forma
+    text = world.path.read_text(encoding="utf-8").replace('"sim-big"', '"sim-big"\nplans = ["forma"]')
+    text = text.replace('"sim-small"', '"sim-small"\nreasoning_parser = "qwen3"').replace('fallback = "small"', "")
+    world.path.write_text(text, encoding="utf-8")
+    await world.command("/models reload", "Изменились: big, small")
+    person = await forma.person("ru")
+    assert await world.answered(person) == "small"
+    assert "sim-small" in (await forma.said(person, "/context"))[-1]
+    assert (await forma.said(person, "/think"))[-1] == say("thinking", value="off")
+    assert forma.answers(person)[0].labels[-1] == say("button-think")
+    world.write()
+    await world.command("/models reload", "Изменились: big, small")
+
+
 async def test_a_reload_changes_what_the_file_says_and_is_audited(world: World) -> None:
     world.write(big_slots=3)
     assert "Изменились: big" in (await world.command("/models reload", "перечитан")).text
