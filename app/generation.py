@@ -96,6 +96,8 @@ async def _ask(
                 failed.append(replica.base_url)
                 request, built = await _request(started, replica, vllm)
                 generated = await _read(app, started, request, stream, flusher, vllm)
+                # A stop that comes while the server's slot is given back must not lose what the answer took.
+                stream.interruptible = False
                 generated.crowded = built.crowded(generated.usage.completion_tokens)
                 return generated
         except asyncio.CancelledError:

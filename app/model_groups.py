@@ -5,7 +5,8 @@ reads its own file. A file with a mistake changes nothing where it is read.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import structlog
@@ -46,7 +47,7 @@ def read(settings: Settings, plans: Catalog | None = None) -> Models:
     With `plans` the plans that an entry names must be known there.
     """
     if settings.model_url:
-        key = settings.model_key.get_secret_value()
+        key = settings.model_key.get_secret_value().strip()
         parser = settings.model_reasoning_parser
         return models_file.single_model(settings.model_url, settings.model_name, key, reasoning_parser=parser)
     found = models_file.load(settings.models_file)
@@ -89,16 +90,19 @@ async def check_servers(models: Models) -> tuple[str, ...]:
 
 
 async def reload(app: App) -> Reloaded:
-    """Read the file again, here and then in all processes. Raises Misconfigured: then nothing has changed."""
+    """Read the file again, here and then in all processes. Raises Misconfigured and Unavailable: then nothing has
+    changed here.
+    """
     new = read(app.settings, app.plans)
     warnings = await check_servers(new)
-    done = await _take_over(app, new)
+    queues = await _prepare(app, new)
     try:
         await app.redis.set(GENERATION_KEY, ids.token())
     except (RedisError, OSError) as error:
         raise Unavailable("redis", type(error).__name__) from error
+    done = _take_over(app, new, queues)
     await signals.send(app.redis, signals.MODELS)
-    return Reloaded(done.added, done.changed, done.removed, warnings)
+    return replace(done, warnings=warnings)
 
 
 async def refresh_orders(app: App) -> None:
@@ -121,10 +125,13 @@ async def follow(app: App) -> NoReturn:
                 await refresh_orders(app)
                 generation = await _generation(app, seen)
                 if generation != seen:
+                    try:
+                        new = read(app.settings, app.plans)
+                    except Misconfigured as error:
+                        log.warning("models_not_reloaded", error=str(error))
+                    else:
+                        _take_over(app, new, await _prepare(app, new))
                     seen = generation
-                    await _take_over(app, read(app.settings, app.plans))
-            except Misconfigured as error:
-                log.warning("models_not_reloaded", error=str(error))
             except Unavailable as error:
                 log.warning("models_unwatched", what=error.what)
 
@@ -138,18 +145,31 @@ async def _generation(app: App, seen: bytes | None) -> bytes | None:
     return found or seen
 
 
-async def _take_over(app: App, new: Models) -> Reloaded:
-    """Swap the entries and their queues. The queues of entries that are gone stay, until their turns are answered."""
-    before = dict(app.models.entries)
-    app.models.become(new)
+async def _prepare(app: App, new: Models) -> dict[str, FairQueue]:
+    """Configure the queues of new and changed entries; return those that are new. Raises Unavailable.
+
+    All that Redis can fail at comes before the swap, so a reload that is tried again finds all of it still to do.
+    """
+    fresh: dict[str, FairQueue] = {}
     for model in new.of("chat"):
-        config = queue_config(model)
+        config, before = queue_config(model), app.models.entries.get(model.id)
         fair = app.queues.get(model.id)
         if fair is None:
-            fair = app.queues[model.id] = FairQueue(app.redis, model.id, config)
-        elif model.id in before and queue_config(before[model.id]) == config:
+            fair = fresh[model.id] = FairQueue(app.redis, model.id, config)
+        elif before is not None and queue_config(before) == config:
             continue
         await fair.configure(config)
+    return fresh
+
+
+def _take_over(app: App, new: Models, queues: Mapping[str, FairQueue]) -> Reloaded:
+    """Swap the entries and add their queues, at once: no question meets a model without its queue.
+
+    The queues of entries that are gone stay, until their turns are answered.
+    """
+    before = dict(app.models.entries)
+    app.queues.update(queues)
+    app.models.become(new)
     done = Reloaded(
         added=tuple(one for one in new.entries if one not in before),
         changed=tuple(one for one, model in new.entries.items() if one in before and before[one] != model),

@@ -114,7 +114,8 @@ async def true_up(app: App, turn: Turn, tokens: int) -> None:
 
 
 async def more_context(app: App, turn: Turn) -> dict[str, object]:
-    """Return, as arguments of a notice, the plan with which the model would read more than this turn's plan let it."""
+    """Return, as arguments of a notice, the plan with which the model would read more than this turn's plan let it;
+    none where a group would read that."""
     most = app.chat_model(turn.model).input_tokens_max
     async with app.db.read() as connection:
         return await _more(app, connection, turn, "context_tokens", bound=turn.input_max, most=most)
@@ -129,6 +130,8 @@ async def more_answer(app: App, connection: AsyncConnection, turn: Turn) -> dict
 async def _more(
     app: App, connection: AsyncConnection, turn: Turn, term: str, *, bound: int, most: int
 ) -> dict[str, object]:
+    if turn.in_group:  # which plan its person has is nobody else's business
+        return {"plan": None, "plan_id": ""}
     entitlement = await entitlements.current(connection, person_id=turn.person_id, now=app.clock.now())
     found = lift(app, entitlement, term)
     # Where the model or the balance was the bound, no plan helps.

@@ -138,13 +138,19 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
         turn = await turns.open_of_chat(connection, incoming.chat_id, incoming.thread_id)
         if turn is None:
             return entitlement, True
-        if _takes(turn, incoming):
-            return entitlement, False
-        waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
-    if len(waiting.ids) >= dialogs.WAITING_MESSAGES_MAX:
+        joins = _takes(turn, incoming)
+        if joins:
+            there, most = await dialogs.asked(connection, turn.id), dialogs.TURN_MESSAGES_MAX
+        else:
+            waiting = await dialogs.waiting(connection, turn.dialog_id, author_id=incoming.person.id)
+            there, most = len(waiting.ids), dialogs.WAITING_MESSAGES_MAX
+    if there >= most:
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
-    return entitlement, not waiting.ids  # the first that waits will open the next turn; the others join it there
+    return (
+        entitlement,
+        not joins and not there,
+    )  # the first that waits will open the next turn; the others join it there
 
 
 def _takes(turn: Turn, incoming: Incoming) -> bool:
@@ -301,10 +307,10 @@ async def open_turn(app: App, tx: AsyncConnection, opening: Opening, *, now: dat
         ),
         now=now,
     )
-    most = turn.cost(input_tokens=input_max, cached_tokens=0, output_tokens=output_max)
-    hold = await holds.place(
-        tx, person_id=person.id, turn_id=turn.id, tokens_min=ANSWER_TOKENS_MIN, tokens_max=most, now=now
-    )
+    # A model may cost next to nothing; a hold is of one token at least.
+    most = max(1, turn.cost(input_tokens=input_max, cached_tokens=0, output_tokens=output_max))
+    least = min(ANSWER_TOKENS_MIN, most)
+    hold = await holds.place(tx, person_id=person.id, turn_id=turn.id, tokens_min=least, tokens_max=most, now=now)
     if hold.tokens < most:
         affordable = _affordable_output(turn, hold.tokens)
         turn = await turns.limit_output(tx, turn, output_max=min(output_max, affordable))
@@ -322,6 +328,8 @@ async def _input_max(tx: AsyncConnection, model: Model, opening: Opening, output
 
 def _affordable_output(turn: Turn, tokens: int) -> int:
     """Return the output that a hold of `tokens` and the courtesy lot pay for, at least a short answer."""
+    if not turn.price_output:
+        return turn.output_max
     paid = (tokens + COURTESY_TOKENS_MAX) * 1000 - turn.input_max * turn.price_input
     return max(OUTPUT_TOKENS_MIN, paid // turn.price_output)
 

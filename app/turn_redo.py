@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import plan_limits
+from app import groups, plan_limits
 from app.context import App
 from app.persons import Person
 from app.plan_limits import Place
@@ -67,7 +67,7 @@ async def redo(app: App, begin: Transaction, *, person: Person, turn_id: int, th
         asked = Rework(rework.known(old.instruction), about=old.about_turn_id, pressed=old.id)
         return await _rework(app, begin, person, old, asked, now, anew=True)
     key = f"redo:{turn_id}:{now.timestamp():.0f}"
-    async with _admitted(app, person, key, now) as place, begin() as tx:
+    async with _admitted(app, person, old, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
         if not await dialogs.release_messages(tx, old.place):
@@ -98,7 +98,7 @@ async def _rework(
 ) -> Turn | None:
     """Open the turn; `anew`: what `old` made of the answer is dropped first."""
     key = f"{asked.instruction}:{old.id}:{now.timestamp():.0f}"
-    async with _admitted(app, person, key, now) as place, begin() as tx:
+    async with _admitted(app, person, old, key, now) as place, begin() as tx:
         if (await dialogs.lock(tx, old.dialog_id)).deleted:
             raise Expired
         if await turns.reworked(tx, asked.pressed, asked.instruction):
@@ -178,8 +178,13 @@ async def _closed_turn(app: App, person: Person, turn_id: int) -> Turn:
 
 
 @contextlib.asynccontextmanager
-async def _admitted(app: App, person: Person, key: str, now: datetime) -> AsyncIterator[Place | None]:
-    """Keep a place while the new turn is written, and give it back where none comes of it."""
+async def _admitted(app: App, person: Person, old: Turn, key: str, now: datetime) -> AsyncIterator[Place | None]:
+    """Keep a place while the new turn is written, and give it back where none comes of it.
+
+    In a group a button is one more question of the group's.
+    """
+    if old.in_group:
+        await groups.count_question(app, old.chat_id)
     async with app.db.read() as connection:
         entitlement = await entitlements.current(connection, person_id=person.id, now=now)
     model = app.chat_model_of(entitlement.plan_id)

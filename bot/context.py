@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.context import App
 from app.persons import Person
-from bot import whispers
+from bot import parts, whispers
 from bot.previews import Previews
 from bot.sender import Sender
 from bot.sheets import Sheets
@@ -85,19 +85,22 @@ class Context:
         reply_to: int | None = None,
         once: str | None = None,
     ) -> None:
-        """Send a plain text to the chat of this update; of all replies with the same `once` only the first is sent."""
-        self.send(
-            SendMessage(
+        """Send a plain text to the chat of this update; of all replies with the same `once` only the first is sent.
+
+        What is longer than a message goes in several, `keyboard` under the last.
+        """
+        pieces = [piece for piece, _ in parts.split(text, [])] or [text]
+        for number, piece in enumerate(pieces, 1):
+            call = SendMessage(
                 chat_id=self.chat_id,
                 message_thread_id=self.thread_id or None,
-                text=text,
-                reply_markup=keyboard,
+                text=piece,
+                reply_markup=keyboard if number == len(pieces) else None,
                 reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
-                if reply_to
+                if reply_to and number == 1
                 else None,
-            ),
-            once=once,
-        )
+            )
+            self.send(call, once=f"{once}:{number}" if once and number > 1 else once)
 
     def whisper(self, text: str, keyboard: InlineKeyboardMarkup | None = None, *, once: str | None = None) -> None:
         """Tell this update's person alone, in a group; where Telegram refuses that, in their private chat."""

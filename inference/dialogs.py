@@ -14,6 +14,8 @@ THINK_OFF, THINK_NEXT, THINK_ON = "off", "next", "on"
 # A bound for what is read; what a prompt holds is decided by its tokens, and summaries keep dialogs far below it.
 HISTORY_MESSAGES_MAX = 400
 WAITING_MESSAGES_MAX = 20
+# What may join a question that nobody has begun to answer: Telegram forwards as many at once.
+TURN_MESSAGES_MAX = 100
 MESSAGE_CHARS_MAX = 64_000
 # The space of the advisory locks that order a chat's changes of its active dialog.
 _LOCKS = 4_021
@@ -254,6 +256,16 @@ async def has_answer(connection: AsyncConnection, turn_id: int) -> bool:
         await connection.execute(
             sa.text("SELECT EXISTS (SELECT FROM messages WHERE turn_id = :turn AND role = 'assistant')"),
             {"turn": turn_id},
+        )
+    ).scalar_one()
+    return found
+
+
+async def asked(connection: AsyncConnection, turn_id: int) -> int:
+    """Return how many messages of a person a turn has."""
+    found: int = (
+        await connection.execute(
+            sa.text("SELECT count(*) FROM messages WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
         )
     ).scalar_one()
     return found

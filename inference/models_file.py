@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import orjson
 
 from inference.models import ANSWERING, PURPOSES, GpuGroup, Model, Models, Prices, Purpose, Replica, Serving
 from kit.toml_source import KeyPath, TomlSource
@@ -19,8 +22,12 @@ WEIGHT_MAX: Final = 100
 GPU_SHARE_MAX: Final = 0.95
 """What all replicas on one GPU may take together; the rest is the driver's and CUDA's."""
 
+SAMPLING_MAX: Final = 1_000_000
+
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _PARSER: Final = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+_URL: Final = re.compile(r"https?://[!-~]+")
+_API_KEY: Final = re.compile(r"[!-~]*")
 _SAMPLING: Final = {
     "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty",
 }  # fmt: skip
@@ -123,7 +130,7 @@ def _entry(table: _Table) -> Model:
         plans=_plans(table),
         fallback=table.text("fallback", ""),
         sampling=_sampling(table.table("sampling")),
-        chat_template=MappingProxyType(table.table("chat_template").value),
+        chat_template=_chat_template(table.table("chat_template")),
         serving=_serving(table),
     )
 
@@ -158,8 +165,8 @@ def _replicas(table: _Table) -> tuple[Replica, ...]:
         one = _Table(table.source, (*table.path, "replicas", index), value)
         one.known({"base_url", "api_key", "api_key_env", "gpu_group", "weight"})
         url = _without_v1(one.text("base_url"))
-        if not re.match(r"https?://[^/\s]+", url):
-            raise one.wrong("base_url", "must start with http:// or https:// and name a host")
+        if not _is_url(url):
+            raise one.wrong("base_url", "must start with http:// or https:// and name a host, in Latin letters")
         if any(url == other.base_url for other in replicas):
             raise one.wrong("base_url", "stands in two replicas of this model")
         weight = one.whole("weight", 1, least=1, most=WEIGHT_MAX)
@@ -168,15 +175,26 @@ def _replicas(table: _Table) -> tuple[Replica, ...]:
     return tuple(replicas)
 
 
+def _is_url(url: str) -> bool:
+    """Whether requests can be sent there: what a client would refuse is refused here, with its line."""
+    try:
+        parts = urlsplit(url)
+        return bool(_URL.fullmatch(url) and parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+
+
 def _api_key(table: _Table) -> str:
     name = table.text("api_key_env", "")
-    if not name:
-        return table.text("api_key", "")
-    if "api_key" in table.value:
+    if name and "api_key" in table.value:
         raise table.wrong("api_key_env", "and api_key exclude each other")
-    if not os.environ.get(name):
+    if name and not os.environ.get(name):
         raise table.wrong("api_key_env", f"names the environment variable {name}, which is not set")
-    return os.environ[name]
+    # A key that was read from a file often ends in a newline.
+    key = os.environ[name].strip() if name else table.text("api_key", "")
+    if not _API_KEY.fullmatch(key):
+        raise table.wrong("api_key_env" if name else "api_key", "is no key: an HTTP header cannot hold it")
+    return key
 
 
 def _prices(table: _Table) -> Prices:
@@ -202,8 +220,16 @@ def _plans(table: _Table) -> frozenset[str]:
 def _sampling(table: _Table) -> Mapping[str, float]:
     table.known(_SAMPLING)
     for key, value in table.value.items():
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise table.wrong(key, "must be a number")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= SAMPLING_MAX:
+            raise table.wrong(key, f"must be a number, {SAMPLING_MAX} at most")
+    return MappingProxyType(table.value)
+
+
+def _chat_template(table: _Table) -> Mapping[str, Any]:
+    try:
+        orjson.dumps(table.value)
+    except TypeError as error:  # an integer beyond 64 bits, tables in tables without end
+        raise table.source.wrong(table.path, f"cannot be sent to a server: {error}") from error
     return MappingProxyType(table.value)
 
 

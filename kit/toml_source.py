@@ -47,6 +47,8 @@ class TomlSource:
             found = _SYNTAX_LINE.search(str(error))
             line = int(found.group(1)) if found else text.count("\n") + 1
             raise Misconfigured(f"{path}:{line}: {error}") from error
+        except RecursionError as error:
+            raise Misconfigured(f"{path}: brackets stand in brackets too deep to be read") from error
 
     def line(self, *key: str | int) -> int:
         """The line (from 1) of the key, or of the nearest thing around it; array items are given by index from 0."""

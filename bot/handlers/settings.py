@@ -69,11 +69,11 @@ async def choose_language(query: CallbackQuery, ctx: Context) -> None:
     if wanted not in LANGUAGES:
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
-    spoken = words(wanted)
+    spoken, think = words(wanted), await thinking.offered(ctx)
     async with ctx.transaction() as tx:
         await persons.set_language(tx, ctx.person.id, wanted)
         _edit(ctx, query, spoken.say("language-set"), None)
-        ctx.send(menu.for_person(ctx.person.id, spoken, think=thinking.offered(ctx.app)), kind=outbox.CALL)
+        ctx.send(menu.for_person(ctx.person.id, spoken, think=think), kind=outbox.CALL)
     await answer(ctx, query)
 
 

@@ -247,6 +247,37 @@ async def test_a_group_has_a_rate_of_its_own(forma: Forma, group: Group) -> None
         await forma.start("worker")
 
 
+async def test_the_buttons_under_answers_count_for_the_groups_rate(forma: Forma, ada: Person, group: Group) -> None:
+    bob = await forma.person("ru", first_name="Боб")
+    await group.set_member(bob.id, "member")
+    for person in (ada, bob):
+        answer = await ask(forma, person, group, f"{BOT} вопрос")
+        for _ in range(QUESTIONS_MAX // 2 - 1):
+            await person.press(answer, RU("button-redo"))
+            await quiet(forma, group)
+            answer = said(forma, group)[-1]
+    toast = await bob.toast(await bob.press(answer, RU("button-redo")))
+    assert toast["text"].startswith("В этой группе спрашивают слишком часто")
+    assert toast["show_alert"]
+    asked = "SELECT count(*) FROM turns WHERE chat_id = :id"
+    assert await forma.scalar(asked, id=group.id) == QUESTIONS_MAX
+
+
+async def test_a_question_that_is_too_long_says_nothing_of_its_persons_plan(
+    forma: Forma, ada: Person, group: Group
+) -> None:
+    await forma.stop("worker")
+    for _ in range(3):
+        await ada.send(f"{BOT} {'1 2 3 ' * 600}", chat=group)
+    await forma.quiet_until("SELECT count(*) = 3 FROM messages WHERE chat_id = :id", id=group.id)
+    await forma.start("worker")
+    await quiet(forma, group)
+    refusal = said(forma, group)[-1]
+    assert "Слишком длинно" in refusal.text
+    assert "План" not in refusal.text.title()
+    assert refusal.buttons == []
+
+
 async def test_topics_have_dialogs_of_their_own(forma: Forma, ada: Person, group: Group) -> None:
     first = await ask(forma, ada, group, f"{BOT} [[echo: про бег]]", message_thread_id=7)
     assert first.raw["message_thread_id"] == 7

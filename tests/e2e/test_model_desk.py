@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP, QUICK
 from tests.support.forma import Forma, running
 from tests.support.model import drive, of_persons
+from tests.support.slow_redis import SlowRedis, slowed
 from tests.support.telegram import Group, Person, Seen
 
 say = words("ru").say
@@ -33,6 +35,7 @@ class World:
     small: Any
     room: Group
     operator: Person
+    way: SlowRedis
 
     def write(self, *, fallback: str = "small", without: str = "", big_slots: int = 8, context: int = 32_768) -> None:
         """Write models.toml, the big model first."""
@@ -89,11 +92,14 @@ async def world(
     big = [await sandbox.model.server.start(name="sim-big", **QUICK) for _ in range(2)]
     small = await sandbox.model.server.start(name="sim-small", **QUICK)
     tg = await sandbox.telegram.server.start()
-    made = World(None, path, big, small, None, None)  # type: ignore[arg-type]
+    made = World(None, path, big, small, None, None, None)  # type: ignore[arg-type]
     made.write()
     more = {"model_url": "", "model_name": "", "models_file": path, "admin_chat_id": ADMIN_GROUP}
     try:
-        async with running(database_url, redis_url, tg, big[0], **more) as forma:
+        async with (
+            slowed(redis_url, 0.0) as (made.way, url),
+            running(database_url, url, tg, big[0], **more) as forma,
+        ):
             operator = await forma.tg.person(first_name="Оператор", language_code="ru")
             made.room = await forma.tg.group(
                 title="Room", id=ADMIN_GROUP, members=[operator], admins=[operator], bot="administrator"
@@ -190,6 +196,21 @@ async def test_a_mistake_in_the_file_changes_nothing_and_is_named_with_its_line(
     assert await world.answered(await world.forma.person("ru"))
 
 
+async def test_a_person_is_told_of_the_model_that_answers_their_plan(world: World) -> None:
+    forma = world.forma
+    text = world.path.read_text(encoding="utf-8").replace('"sim-big"', '"sim-big"\nplans = ["forma"]')
+    text = text.replace('"sim-small"', '"sim-small"\nreasoning_parser = "qwen3"').replace('fallback = "small"', "")
+    world.path.write_text(text, encoding="utf-8")
+    await world.command("/models reload", "Изменились: big, small")
+    person = await forma.person("ru")
+    assert await world.answered(person) == "small"
+    assert "sim-small" in (await forma.said(person, "/context"))[-1]
+    assert (await forma.said(person, "/think"))[-1] == say("thinking", value="off")
+    assert forma.answers(person)[0].labels[-1] == say("button-think")
+    world.write()
+    await world.command("/models reload", "Изменились: big, small")
+
+
 async def test_a_reload_changes_what_the_file_says_and_is_audited(world: World) -> None:
     world.write(big_slots=3)
     assert "Изменились: big" in (await world.command("/models reload", "перечитан")).text
@@ -200,6 +221,20 @@ async def test_a_reload_changes_what_the_file_says_and_is_audited(world: World) 
     await world.command("/models reload", "Изменились: big")
     by = "SELECT count(*) FROM audit_log WHERE action = 'models_reload' AND actor_id = :by"
     assert await world.forma.scalar(by, by=world.operator.id) >= 2
+
+
+async def test_a_reload_that_met_a_lost_redis_is_done_whole_once_redis_is_back(world: World) -> None:
+    forma = world.forma
+    world.write(big_slots=5)
+    world.way.away = True
+    await world.way.close()
+    await world.operator.send("/models reload", chat=world.room)
+    await forma.quiet_until("SELECT attempts > 0 FROM inbox ORDER BY id DESC LIMIT 1")
+    world.way.away = False
+    await world.operator.wait_for("Изменились: big", chat=world.room, timeout_s=60)
+    assert (await forma.app.queues["big"].snapshot()).slots == 10
+    world.write()
+    await world.command("/models reload", "Изменились: big")
 
 
 async def test_open_turns_of_an_entry_that_is_gone_are_answered_by_its_fallback(world: World) -> None:
@@ -237,4 +272,25 @@ async def test_open_turns_of_an_entry_that_left_no_fallback_end_in_words_and_fre
     await person.wait_for("never", timeout_s=30)
     world.write()
     await world.command("/models reload", "Новые: big")
+    assert await forma.violations() == []
+
+
+@pytest.mark.parametrize(("of_input", "of_output"), [(0, 0), (1, 1), (250, 0)])
+async def test_a_model_that_costs_next_to_nothing_answers_whoever_has_a_few_tokens(
+    world: World, of_input: int, of_output: int
+) -> None:
+    forma = world.forma
+    world.write()
+    cheap = f"prices = {{ input = {of_input}, cached = 0, output = {of_output} }}"
+    text = world.path.read_text(encoding="utf-8")
+    world.path.write_text(re.sub(r"prices = .*", cheap, text), encoding="utf-8")
+    await world.command("/models reload", "Изменились: big, small")
+    person = await forma.person("ru")
+    assert (await world.answered(person)).startswith("big")
+    row = f"SELECT billed_tokens = ceil((input_tokens * {of_input} + output_tokens * {of_output}) / 1000.0) {LAST_TURN}"
+    assert await forma.scalar(row, id=person.id)
+    await forma.spend(person, leave=150)
+    assert (await world.answered(person)).startswith("big")
+    world.write()
+    await world.command("/models reload", "Изменились: big, small")
     assert await forma.violations() == []

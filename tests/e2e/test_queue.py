@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from inference.dialogs import TURN_MESSAGES_MAX
 from kit.words import words
 from tests.support.forma import Forma
 
@@ -105,3 +106,17 @@ async def test_a_full_queue_refuses_in_words_and_charges_nothing(forma: Forma, l
         await forma.quiet(first)
     assert await forma.scalar("SELECT count(*) FROM turns WHERE person_id = :id", id=third.id) == 0
     assert await forma.said(third, "[[echo: now]]") == ["now"]
+
+
+async def test_a_question_that_waits_takes_so_many_messages_and_no_more(forma: Forma) -> None:
+    person = await forma.person("ru")
+    await forma.stop("worker")
+    for number in range(TURN_MESSAGES_MAX + 1):
+        await person.send(f"часть {number}")
+    await person.wait_for("У вас уже много вопросов в очереди", timeout_s=30)
+    await forma.start("worker")
+    await forma.quiet(person)
+    kept = "SELECT count(*) FROM messages WHERE role = 'user' AND chat_id = :id"
+    assert await forma.scalar(kept, id=person.id) == TURN_MESSAGES_MAX
+    assert await forma.scalar("SELECT status FROM turns WHERE person_id = :id", id=person.id) == "done"
+    assert await forma.violations() == []

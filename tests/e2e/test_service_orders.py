@@ -1,7 +1,11 @@
 """Slow lanes and maintenance windows: what the operator commands, and what people see of it."""
 
+from datetime import timedelta
+
 import pytest
 
+from app import service_orders
+from app.service_orders import Subject
 from tests.e2e.conftest import ADMIN_GROUP
 from tests.e2e.test_queue import configured
 from tests.support import shop
@@ -198,3 +202,22 @@ async def test_an_order_takes_the_place_of_the_one_before_and_both_are_in_the_au
     by = await forma.scalar("SELECT actor_id FROM audit_log ORDER BY id DESC LIMIT 1")
     assert by == staff[1].id
     assert await forma.scalar("SELECT count(*) FROM service_orders WHERE ended_at IS NULL") == 0
+
+
+async def test_a_list_longer_than_a_message_is_told_whole(forma: Forma, staff: tuple[Group, Person]) -> None:
+    room, owner = staff
+    now = forma.app.clock.now()
+    about = [Subject(person_id=number) for number in range(1, 17)]  # a group takes 20 messages a minute
+    async with forma.app.db.transaction() as tx:
+        for subject in about:
+            until, reason = now + timedelta(hours=1), "ж" * 200
+            await service_orders.place(tx, kind="slow", subject=subject, until=until, reason=reason, by=1, now=now)
+    before = max((seen.id for seen in room.messages()), default=0)
+    await owner.send("/service", chat=room)
+    await owner.wait_for("/slow 16 off", chat=room, timeout_s=WAIT_S)
+    listed = [seen.text for seen in room.messages() if seen.id > before and "🐢" in seen.text]
+    assert len(listed) == 2
+    assert all(f"/slow {subject.person_id} off" in "\n".join(listed) for subject in about)
+    async with forma.app.db.transaction() as tx:
+        for subject in about:
+            await service_orders.end(tx, kind="slow", subject=subject, by=1, now=now)

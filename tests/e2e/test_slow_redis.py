@@ -68,6 +68,29 @@ async def test_stop_works_over_a_slow_redis(forma: Forma) -> None:
     assert await forma.violations() == []
 
 
+async def test_an_answer_that_was_whole_when_the_stop_came_is_charged_for_what_it_took(
+    forma: Forma, slow: tuple[SlowRedis, str]
+) -> None:
+    persons = [await forma.person("ru") for _ in range(10)]
+    slow[0].delay_s = 0.3
+    try:
+        for number, person in enumerate(persons):  # they end one after the other while the stops are on their way
+            await person.send(f"[[tokens: {60 + 12 * number}]] [[slow]] Расскажи о беге")
+        started = "SELECT count(started_at) = 10 FROM turns WHERE person_id = ANY (CAST(:ids AS bigint[]))"
+        await forma.quiet_until(started, ids=[person.id for person in persons])
+        await asyncio.gather(*(person.send("/stop") for person in persons))
+        for person in persons:
+            await forma.quiet(person)
+    finally:
+        slow[0].delay_s = DELAY_S
+    free = """
+        SELECT count(*) FROM turns t JOIN messages m ON m.turn_id = t.id AND m.role = 'assistant'
+        WHERE t.person_id = ANY (CAST(:ids AS bigint[])) AND t.billed_tokens = 0
+    """
+    assert await forma.scalar(free, ids=[person.id for person in persons]) == 0
+    assert await forma.violations() == []
+
+
 async def test_a_redis_that_slows_down_in_the_middle_takes_no_lease_away(
     forma: Forma, slow: tuple[SlowRedis, str]
 ) -> None:

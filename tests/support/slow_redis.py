@@ -12,15 +12,19 @@ DELAY_S_MAX = 5.0
 
 
 class SlowRedis:
-    """Delays each direction of each connection by `delay_s`, which may be changed while it carries."""
+    """Delays each direction of each connection by `delay_s`, which may be changed while it carries; `away` refuses
+    new ones."""
 
     def __init__(self, socket: str, delay_s: float) -> None:
         assert 0 <= delay_s <= DELAY_S_MAX
-        self._socket, self.delay_s = socket, delay_s
+        self._socket, self.delay_s, self.away = socket, delay_s, False
         self._open: set[asyncio.Task[None]] = set()
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until either end goes."""
+        if self.away:
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)

@@ -100,6 +100,16 @@ def test_the_shipped_file_is_valid():
         ("temperature = 0.7", 'temperature = "hot"', "temperature", "must be a number"),
         ("temperature = 0.7", "heat = 0.7", "heat", "not known"),
         ('base_url = "http://two:8000"', 'base_url = "two:8000"', "two:8000", "http://"),
+        ('base_url = "http://two:8000"', 'base_url = "http://two:99999"', "two:99999", "http://"),
+        ('base_url = "http://two:8000"', 'base_url = "http://two:eight"', "two:eight", "http://"),
+        ('base_url = "http://two:8000"', 'base_url = "http://[::1"', "[::1", "http://"),
+        ('base_url = "http://two:8000"', 'base_url = "http://два:8000"', "два", "http://"),
+        ('base_url = "http://two:8000"', 'base_url = "http://two 3:8000"', "two 3", "http://"),
+        ('api_key = "secret"', 'api_key = "se\\ncret"', 'api_key = "se', "no key"),
+        ('api_key = "secret"', 'api_key = "ключ"', 'api_key = "ключ"', "no key"),
+        ("temperature = 0.7", "temperature = nan", "temperature", "must be a number"),
+        ("temperature = 0.7", f"top_k = 1{'0' * 30}", "top_k", "must be a number"),
+        ('name = "big"', f'name = "big"\nchat_template.x = 1{"0" * 30}', "chat_template.x", "cannot be sent"),
         ('base_url = "http://two:8000"', 'base_url = "http://one:8000"', '"http://one:8000"', "two replicas"),
         ('base_url = "http://two:8000"', "url = 1", "url = 1", "not known"),
         ('fallback = "small"', 'fallback = "tiny"', "fallback", "no such entry"),
@@ -127,6 +137,17 @@ def test_a_mistake_is_named_with_its_file_and_line(tmp_path, old, new, at, says)
     told = str(caught.value)
     assert told.startswith(f"{path}:{line_of(text, at)}: "), told
     assert says in told
+
+
+def test_a_key_that_came_from_a_file_may_end_in_a_newline(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORMA_TEST_KEY", "secret\n")
+    models = load(written(tmp_path, GOOD.replace('api_key = "secret"', 'api_key_env = "FORMA_TEST_KEY"')))
+    assert "secret" in {replica.api_key for model in models for replica in model.replicas}
+
+
+def test_brackets_without_end_are_a_mistake_in_words(tmp_path):
+    with pytest.raises(Misconfigured, match=r"models\.toml: brackets"):
+        load(written(tmp_path, f"a = {'[' * 5_000}{']' * 5_000}\n"))
 
 
 def test_a_mistake_in_the_second_replica_is_named_there(tmp_path):
