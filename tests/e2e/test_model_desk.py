@@ -111,7 +111,7 @@ async def test_the_list_says_how_each_server_does(world: World) -> None:
     assert seen.text.count("✅") == 3
     assert [server.base_url in seen.text for server in (*world.big, world.small)] == [True] * 3
     assert "занято мест: 0 из 8, вес 1" in seen.text
-    assert "кэш KV 0 %" in seen.text
+    assert "KV 0\u00a0%" in seen.text
 
 
 @pytest.mark.parametrize("text", ["/models drain big", "/models what"])
