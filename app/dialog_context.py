@@ -32,8 +32,8 @@ async def of_chat(app: App, connection: AsyncConnection, *, chat_id: int, person
     Tokens are the model server's own count: of the last answer's prompt and answer, or of the prompt that a newer
     summary left. Only where neither is there, they are estimated.
     """
-    model = app.chat_model()
     entitlement = await entitlements.current(connection, person_id=person_id, now=app.clock.now())
+    model = app.chat_model_of(entitlement.plan_id)
     budget = min(entitlement.context_tokens, model.input_tokens_max)
     name = model.name.rpartition("/")[2]
     dialog_id = await dialogs.active(connection, chat_id=chat_id)

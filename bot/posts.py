@@ -65,7 +65,7 @@ def _answer(
         catalog=app.plans,
         trial=trial,
         thoughts=thoughts,
-        can_think=app.chat_model().reasons,
+        can_think=app.chat_model(turn.model).reasons,
         in_group=turn.in_group,
     )
     if not turn.in_group:

@@ -61,7 +61,7 @@ async def redo(query: CallbackQuery, ctx: Context) -> None:
 
 async def think(query: CallbackQuery, ctx: Context) -> None:
     """Answer a question again, and reason about it first."""
-    if not thinking.offered(ctx.app):
+    if not await thinking.offered(ctx):
         raise Expired
     turn = await turn_redo.redo(ctx.app, ctx.transaction, person=ctx.person, turn_id=_turn_id(query), think=True)
     await answer(ctx, query, ctx.words.say("toast-thinking"))

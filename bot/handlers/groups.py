@@ -91,7 +91,7 @@ async def balance_(message: Message, ctx: Context) -> None:
 
 async def think(message: Message, command: CommandObject, ctx: Context) -> None:
     """Answer the question behind the command, and reason about it first."""
-    if not thinking.offered(ctx.app):
+    if not await thinking.offered(ctx):
         ctx.whisper(ctx.words.say("thinking-not-offered"))
     elif command.args:
         await ask(ctx, message, command.args, think=True)

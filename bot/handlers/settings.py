@@ -11,7 +11,6 @@ from app.preferences import CHOICES, Preferences
 from bot import keyboards, menu
 from bot.buttons import answer
 from bot.context import Context
-from bot.handlers import thinking
 from kit import outbox
 from kit.words import LANGUAGES, Words, words
 
@@ -73,7 +72,7 @@ async def choose_language(query: CallbackQuery, ctx: Context) -> None:
     async with ctx.transaction() as tx:
         await persons.set_language(tx, ctx.person.id, wanted)
         _edit(ctx, query, spoken.say("language-set"), None)
-        ctx.send(menu.for_person(ctx.person.id, spoken, think=thinking.offered(ctx.app)), kind=outbox.CALL)
+        ctx.send(menu.for_person(ctx.person.id, spoken, think=ctx.app.reasons), kind=outbox.CALL)
     await answer(ctx, query)
 
 

@@ -6,7 +6,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.methods import EditMessageText
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from app.context import App
+from billing import entitlements
 from bot import keyboards
 from bot.buttons import answer
 from bot.context import Context
@@ -28,14 +28,16 @@ def router() -> Router:
     return made
 
 
-def offered(app: App) -> bool:
-    """Tell whether the model that answers can reason."""
-    return app.chat_model().reasons
+async def offered(ctx: Context) -> bool:
+    """Tell whether the model that answers this person's plan can reason."""
+    async with ctx.app.db.read() as connection:
+        held = await entitlements.current(connection, person_id=ctx.person.id, now=ctx.app.clock.now())
+    return ctx.app.chat_model_of(held.plan_id).reasons
 
 
 async def think(message: Message, command: CommandObject, ctx: Context) -> None:
     """Show the switch; words after the command are a question to be thought about."""
-    if not offered(ctx.app):
+    if not await offered(ctx):
         ctx.reply(ctx.words.say("thinking-not-offered"))
         return
     if command.args:
@@ -49,7 +51,7 @@ async def think(message: Message, command: CommandObject, ctx: Context) -> None:
 async def choose(query: CallbackQuery, ctx: Context) -> None:
     """Store the choice for the chat's dialog."""
     wanted = (query.data or "").partition(":")[2]
-    if wanted not in _CHOICES or not offered(ctx.app) or query.message is None:
+    if wanted not in _CHOICES or query.message is None or not await offered(ctx):
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
     async with ctx.transaction() as tx:

@@ -17,13 +17,18 @@ example-training = Make me a training plan for three days a week. I am a beginne
 example-sleep = How can I sleep better if I go to bed late and get up early?
 example-protein = How much protein do I need a day, and how do I work it out for my weight?
 
+# $think - yes where the model can reason, else no
 help =
     Write as you would to a coach who is always around: training, food, sleep, recovery, goals.
 
     /new — a new conversation
     /dialogs — all conversations
     /context — what I remember of this one
-    /stop — stop the answer
+    /stop — stop the answer{ $think ->
+        [yes] { "" }
+    /think — think deeper
+       *[no] { "" }
+    }
     /balance — what is left
     /plans — plans and packs
     /subscription — your subscription and how to cancel it
@@ -89,7 +94,7 @@ thinking = { $value ->
 button-think-next = For the next question
 button-think-on = For this whole conversation
 button-think-off = Answer at once
-thinking-not-offered = The model here answers at once; it cannot reason first.
+thinking-not-offered = The model of your plan answers at once: it cannot reason first.
 
 ## Stopping
 

@@ -14,6 +14,7 @@ import sandbox.model.server
 import sandbox.telegram.server
 from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP, QUICK
+from tests.support import shop
 from tests.support.forma import Forma, running
 from tests.support.model import drive, of_persons
 from tests.support.telegram import Group, Person, Seen
@@ -238,3 +239,28 @@ async def test_open_turns_of_an_entry_that_left_no_fallback_end_in_words_and_fre
     world.write()
     await world.command("/models reload", "Новые: big")
     assert await forma.violations() == []
+
+
+async def test_what_a_plans_model_can_do_is_offered_to_its_people_alone(world: World) -> None:
+    forma = world.forma
+    world.write()
+    named = 'name = "sim-big"\nreasoning_parser = "sandbox"\nplans = ["trial", "lite", "forma", "max", "year"]'
+    text = world.path.read_text(encoding="utf-8")
+    world.path.write_text(text.replace('name = "sim-big"', named), encoding="utf-8")
+    await world.command("/models reload", "перечитан")
+    person = await forma.person("ru")
+    assert await world.answered(person) == "small"
+    assert say("button-think") not in forma.answers(person)[-1].labels
+    await person.send("/think")
+    await person.wait_for(say("thinking-not-offered"))
+    await person.send("/context")
+    await person.wait_for("Отвечает sim-small")
+    await shop.subscribe(person, shop.TONGUES["ru"])
+    assert (await world.answered(person)).startswith("big")
+    assert say("button-think") in forma.answers(person)[-1].labels
+    await person.send("/think")
+    await person.wait_for(say("thinking", value="off"))
+    await person.send("/context")
+    await person.wait_for("Отвечает sim-big")
+    world.write()
+    await world.command("/models reload", "перечитан")
