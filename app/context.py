@@ -47,3 +47,8 @@ class App:
         """Return the chat model that answers people of a plan: the first of models.toml that the plan may use."""
         chat = self.models.of("chat")
         return next((model for model in chat if model.allows(plan_id)), chat[0])
+
+    @property
+    def reasons(self) -> bool:
+        """Whether a chat model can reason before it answers: then /think stands in the menus."""
+        return any(model.reasons for model in self.models.of("chat"))

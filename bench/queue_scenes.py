@@ -18,7 +18,6 @@ WEIGHTS = (1, 2, 4, 6)
 """Those of plans.toml, by turns."""
 OWN_QUEUED = 3
 HUNDRED = range(1, 101)
-FOREVER_S = 10**6
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from kit.words import LANGUAGES, Words, words
 
 
 def commands(say: Words, *, think: bool) -> list[BotCommand]:
-    """Return the commands of a private chat, the most used first; `think`: the model can reason."""
+    """Return the commands of a private chat, the most used first; `think`: a model can reason."""
     texts = {
         "new": say.say("command-new"),
         "dialogs": say.say("command-dialogs"),

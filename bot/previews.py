@@ -34,7 +34,6 @@ from kit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-PreviewTarget = PreviewMeta
 PositionOf = Callable[[int], Awaitable[Position | None]]
 
 

@@ -146,8 +146,7 @@ async def _until_telegram_answers(app: App, bot: Bot, stop: asyncio.Event) -> st
 
 async def _introduce(app: App, sender: Sender, admin_chat_id: int) -> None:
     """Set commands and descriptions; a refusal is the operator's to see, and no reason not to serve."""
-    think = any(model.reasons for model in app.models.of("chat"))
-    for call in menu.all_calls(admin_chat_id, app.settings.admin_language, think=think):
+    for call in menu.all_calls(admin_chat_id, app.settings.admin_language, think=app.reasons):
         try:
             await sender.answer(call)
         except FormaError as error:

@@ -88,12 +88,12 @@ async def ask(
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
         show(ctx, accepted.turn)
-    elif accepted.fate is Fate.WAITS:
+    elif accepted.fate is Fate.WAITS or (accepted.fate is Fate.JOINED and not gather):
         saw(ctx, message)
 
 
 def saw(ctx: Context, message: Message) -> None:
-    """Show that a message was seen which waits for its turn."""
+    """Show that a message was seen which waits for its turn, or joins a question that waits."""
     seen = SetMessageReaction(
         chat_id=ctx.chat_id, message_id=message.message_id, reaction=[ReactionTypeEmoji(emoji="👀")]
     )

@@ -55,7 +55,7 @@ async def _greet(ctx: Context) -> None:
 
 
 async def help_(message: Message, ctx: Context) -> None:
-    ctx.reply(ctx.words.say("help"))
+    ctx.reply(ctx.words.say("help", think=ctx.app.reasons))
 
 
 async def new(message: Message, ctx: Context) -> None:

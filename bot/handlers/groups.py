@@ -11,7 +11,7 @@ from app import groups, persons, turn_accept, turn_stop
 from app.turn_accept import Fate, Incoming
 from billing import balance
 from bot import whispers
-from bot.context import ANONYMOUS_ADMIN_ID, Context
+from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
 from bot.handlers import thinking
 from bot.handlers.chat import question, saw, show
 from inference import dialogs, speakers
@@ -23,8 +23,9 @@ GROUPS = F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP})
 def router() -> Router:
     """Return the router of groups, the operator's excepted: that one keeps its updates to itself."""
     made = Router(name="groups")
-    made.my_chat_member.register(added, GROUPS, ChatMemberUpdatedFilter(JOIN_TRANSITION))
-    made.my_chat_member.register(removed, GROUPS, ChatMemberUpdatedFilter(LEAVE_TRANSITION))
+    made.my_chat_member.filter(GROUPS, elsewhere)
+    made.my_chat_member.register(added, ChatMemberUpdatedFilter(JOIN_TRANSITION))
+    made.my_chat_member.register(removed, ChatMemberUpdatedFilter(LEAVE_TRANSITION))
     made.message.filter(GROUPS, F.func(_of_a_person))
     made.message.register(moved, F.migrate_to_chat_id)
     made.message.register(help_, Command("start", "help"))
@@ -34,6 +35,11 @@ def router() -> Router:
     made.message.register(think, Command("think"))
     made.message.register(talk, F.text | F.caption)
     return made
+
+
+async def elsewhere(event: ChatMemberUpdated, room: Room) -> bool:
+    """Filter: let through what happens outside of the operator's group, which is no place for questions."""
+    return event.chat.id != room.admin_chat.id
 
 
 def _of_a_person(message: Message) -> bool:
@@ -48,8 +54,7 @@ async def added(event: ChatMemberUpdated, ctx: Context) -> None:
 
 async def removed(event: ChatMemberUpdated, ctx: Context) -> None:
     """Forget the group."""
-    if event.chat.id != ctx.room.admin_chat.id:
-        await groups.forget(ctx.app, event.chat.id)
+    await groups.forget(ctx.app, event.chat.id)
 
 
 async def moved(message: Message, ctx: Context) -> None:
@@ -125,7 +130,7 @@ async def ask(ctx: Context, message: Message, words: str, *, think: bool = False
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
         show(ctx, accepted.turn)
-    elif accepted.fate is Fate.WAITS:
+    elif accepted.fate in {Fate.WAITS, Fate.JOINED}:
         saw(ctx, message)
 
 

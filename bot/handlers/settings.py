@@ -11,7 +11,6 @@ from app.preferences import CHOICES, Preferences
 from bot import keyboards, menu
 from bot.buttons import answer
 from bot.context import Context
-from bot.handlers import thinking
 from kit import outbox
 from kit.words import LANGUAGES, Words, words
 
@@ -69,11 +68,11 @@ async def choose_language(query: CallbackQuery, ctx: Context) -> None:
     if wanted not in LANGUAGES:
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
-    spoken, think = words(wanted), await thinking.offered(ctx)
+    spoken = words(wanted)
     async with ctx.transaction() as tx:
         await persons.set_language(tx, ctx.person.id, wanted)
         _edit(ctx, query, spoken.say("language-set"), None)
-        ctx.send(menu.for_person(ctx.person.id, spoken, think=think), kind=outbox.CALL)
+        ctx.send(menu.for_person(ctx.person.id, spoken, think=ctx.app.reasons), kind=outbox.CALL)
     await answer(ctx, query)
 
 

@@ -29,10 +29,10 @@ def router() -> Router:
 
 
 async def offered(ctx: Context) -> bool:
-    """Tell whether the model that answers this person can reason."""
+    """Tell whether the model that answers this person's plan can reason."""
     async with ctx.app.db.read() as connection:
-        entitlement = await entitlements.current(connection, person_id=ctx.person.id, now=ctx.app.clock.now())
-    return ctx.app.chat_model_of(entitlement.plan_id).reasons
+        held = await entitlements.current(connection, person_id=ctx.person.id, now=ctx.app.clock.now())
+    return ctx.app.chat_model_of(held.plan_id).reasons
 
 
 async def think(message: Message, command: CommandObject, ctx: Context) -> None:
@@ -51,7 +51,7 @@ async def think(message: Message, command: CommandObject, ctx: Context) -> None:
 async def choose(query: CallbackQuery, ctx: Context) -> None:
     """Store the choice for the chat's dialog."""
     wanted = (query.data or "").partition(":")[2]
-    if wanted not in _CHOICES or not await offered(ctx) or query.message is None:
+    if wanted not in _CHOICES or query.message is None or not await offered(ctx):
         await answer(ctx, query, ctx.words.say("toast-expired"))
         return
     async with ctx.transaction() as tx:

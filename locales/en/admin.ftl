@@ -119,13 +119,13 @@ admin-service-usage = { $kind ->
     [slow] /slow WHOM TIME REASON — a quarter of the weight in the queue and one answer at a time, up to 30 days
    *[maintenance] /maintenance WHOM TIME REASON — new questions are accepted and wait for its end, up to 12 hours
 }
-    Whom: all, model:chat, an id or @name. Time: 40m, 2h, 3d.
+    Whom: all, model:ID, an id or @name. Time: 40m, 2h, 3d.
     To end it early: { $kind ->
         [slow] /slow WHOM off
        *[maintenance] /maintenance WHOM off
     }
     What is on: /service
-admin-service-unknown = I don't know { $whom }. Whom: all, model:chat, an id or @name.
+admin-service-unknown = I don't know { $whom }. Whom: all, model:ID, an id or @name.
 admin-service-span = A time is 40m, 2h or 3d, say, and at most { DURATION($longest_s) }.
 admin-service-reason = Add a reason of up to { $most } characters: it stays in the log.
 # $most - how many there may be

@@ -17,13 +17,18 @@ example-training = Make me a training plan for three days a week. I am a beginne
 example-sleep = How can I sleep better if I go to bed late and get up early?
 example-protein = How much protein do I need a day, and how do I work it out for my weight?
 
+# $think - yes where the model can reason, else no
 help =
     Write as you would to a coach who is always around: training, food, sleep, recovery, goals.
 
     /new — a new conversation
     /dialogs — all conversations
     /context — what I remember of this one
-    /stop — stop the answer
+    /stop — stop the answer{ $think ->
+        [yes] { "" }
+    /think — think deeper
+       *[no] { "" }
+    }
     /balance — what is left
     /plans — plans and packs
     /subscription — your subscription and how to cancel it
@@ -45,7 +50,7 @@ new-dialog = A new conversation. What shall we talk about?
 queue-position = { $position ->
     [1] You are next
    *[other] You are number { $position } in line
-}, ≈ { RANGE($low_s, $high_s) }. You can close the chat, the answer will come.
+}, ≈ { RANGE($low_s, $high_s) }. You can close the chat, the answer will come.
 # While there is no estimate yet
 queue-position-only = { $position ->
     [1] You are next.
@@ -76,20 +81,20 @@ toast-answer-replaced = A newer answer has replaced this one: the buttons are be
 # Stands above the model's reasoning, which is folded into a quote
 thoughts = How I got there
 preview-thinking = Thinking deeper, this takes longer than usual…
-button-think = Think deeper, ≈ ×3
+button-think = Think deeper, ≈ ×3
 toast-thinking = Thinking again, deeper
 # $value - what is chosen: off, next (about the next question), on (in the whole conversation)
 thinking = { $value ->
     [next] I will think deeper about your next question.
-    [on] I think deeper about every question of this conversation.
+    [on] I think deeper about every question in this conversation.
    *[off] I answer at once.
 }
 
-    I can reason before I answer: it takes longer and costs about three times as much, and is more exact in hard matters. You can also ask right away: /think and your question.
-button-think-next = About the next question
-button-think-on = In this whole conversation
+    I can reason before I answer: it takes longer and costs about three times as much, but I get hard questions right more often. You can also ask right away: /think and your question.
+button-think-next = For the next question
+button-think-on = For this whole conversation
 button-think-off = Answer at once
-thinking-not-offered = The model here answers at once; it cannot reason apart from that.
+thinking-not-offered = The model of your plan answers at once: it cannot reason first.
 
 ## Stopping
 
@@ -100,7 +105,7 @@ stopped = { $tokens ->
 }
 stopped-in-queue = ⏹ Taken out of the line, nothing charged
 # Maintenance: the question is kept. $left_s - in how many seconds it was promised to end
-service-maintenance = There is maintenance right now, for about { DURATION($left_s) }. I have your question and will answer it by myself as soon as we are done.
+service-maintenance = There is maintenance right now, for about { DURATION($left_s) }. I have your question and will answer it as soon as we are done.
 nothing-to-stop = There is nothing to stop right now.
 toast-retrying = Trying again
 
@@ -108,7 +113,7 @@ toast-retrying = Trying again
 
 edited = You edited the question. The answer is still the old one.
 # $tokens - about how many tokens a new answer costs
-button-recount = Answer again, ≈ { $tokens }
+button-recount = Answer again, ≈ { $tokens }
 toast-recounting = Answering again
 
 ## What cannot be read
@@ -156,7 +161,7 @@ button-open-chat = Open the chat
 group-added =
     I answer questions about sport, sleep and food. Write @{ $bot } and your question, or reply to a message of mine: I neither read nor keep anything else.
 
-    Whoever asks pays for the answer with their own tokens. /new starts the conversation afresh, /stop stops the answer to you.
+    Whoever asks pays for the answer with their own tokens. /new starts the conversation afresh, /stop stops the answer to your question.
 # An anonymous administrator asked
 group-anonymous = I can't see who is asking, and whoever asks pays for the answer. Ask under your own name.
 # Only the person who asked sees it; $tokens - how many tokens they have

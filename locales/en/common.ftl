@@ -9,8 +9,8 @@ amount-answers = { $n ->
         [yes] less than one answer
        *[no] 0 answers
     }
-    [one] ≈ { $n } answer
-   *[other] ≈ { $n } answers
+    [one] ≈ { $n } answer
+   *[other] ≈ { $n } answers
 }
 # $n - tokens, $answers - a finished phrase, "≈ 300 answers"
 amount-tokens = { $n ->

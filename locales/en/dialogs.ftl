@@ -41,7 +41,7 @@ dialog-opened = Back to “{ $title }”. Write, I remember what it was about.
 dialog-mark = ✏️ Conversation #{ $id }
 dialog-rename-ask = It is called “{ $title }” now. What should it be called? Reply to this message.
 dialog-rename-hint = New title
-dialog-rename-empty = There is not one letter in that title. Reply to the question once more.
+dialog-rename-empty = There is not one letter in that title. Reply once more.
 dialog-renamed = Done: “{ $title }”.
 
 ## The file
@@ -80,9 +80,9 @@ context =
     { $tokens } of { $budget ->
         [one] { $budget } token
        *[other] { $budget } tokens
-    } in use: that much text I read before I answer. { $turns ->
-        [one] I know { $turns } question with its answer word for word.
-       *[other] I know { $turns } questions with their answers word for word.
+    } in use: that is how much text I can read before I answer. { $turns ->
+        [one] I remember { $turns } question and its answer word for word.
+       *[other] I remember { $turns } questions and their answers word for word.
     }
     { $model } answers.
 # There is no conversation now
@@ -95,13 +95,13 @@ context-none =
     }, { $model } answers. Back to an earlier one: /dialogs
 # $turns - how many questions with answers the summary stands for; it follows below
 context-summary = { $turns ->
-    [one] Of { $turns } more question with its answer I know a summary:
-   *[other] Of { $turns } more questions with their answers I know a summary:
+    [one] Of { $turns } more question and its answer I remember a summary:
+   *[other] Of { $turns } more questions and their answers I remember a summary:
 }
 # The summary was forgotten at the person's wish
 context-forgotten = { $turns ->
-    [one] { $turns } more question with its answer is forgotten.
-   *[other] { $turns } more questions with their answers are forgotten.
+    [one] { $turns } more question and its answer are forgotten.
+   *[other] { $turns } more questions and their answers are forgotten.
 }
 button-summary-forget = Forget the summary
 toast-summary-forgotten = Forgotten.

@@ -17,9 +17,9 @@ error-insufficient-tokens = { $posted ->
 error-rate-limited = { $limit ->
     [promo] Too many tries. You can enter a promo code in { DURATION($retry_after_s) }.
     [group] This group asks too often. I can take the next question in { DURATION($retry_after_s) }.
-    [tokens-per-minute] That is a lot for one minute: your plan has { TOKENS($own) } a minute. I can take the next question in { DURATION($retry_after_s) }.
-    [tokens-per-day] The day's limit is used up: your plan has { TOKENS($own) } a day. I can take the next question in { DURATION($retry_after_s) }.
-   *[other] The questions come too fast: your plan has { $own } a minute. I can take the next one in { DURATION($retry_after_s) }.
+    [tokens-per-minute] That is a lot for one minute: your plan allows { TOKENS($own) } a minute. I can take the next question in { DURATION($retry_after_s) }.
+    [tokens-per-day] The day's limit is used up: your plan allows { TOKENS($own) } a day. I can take the next question in { DURATION($retry_after_s) }.
+   *[other] Too many questions in a row: your plan allows { $own } a minute. I can take the next one in { DURATION($retry_after_s) }.
 } Nothing was charged.{ $plan ->
     [none] { "" }
    *[other] { "" }
@@ -40,7 +40,7 @@ error-queue-full = { $scope ->
     [person] You already have { $own ->
         [one] { $own } question
        *[other] { $own } questions
-    } in line, as many as your plan has. I will answer and take the next one in { DURATION($retry_after_s) }.
+    } in line, as many as your plan allows. I will answer and take the next one in { DURATION($retry_after_s) }.
    *[other] You already have many questions in line. I will answer them and take the next one in { DURATION($retry_after_s) }.
 } Nothing was charged.{ $plan ->
     [none] { "" }
@@ -55,7 +55,7 @@ error-queue-full = { $scope ->
 error-failed = That didn't work, no tokens were charged. Code { $code }
 error-unavailable = The model is not answering right now, no tokens were charged. Try again in a minute. Code { $code }
 # The model spent the whole answer on reasoning
-error-only-thoughts = I thought for long and never got to the answer. No tokens were charged. Ask it more simply, or in parts. Code { $code }
+error-only-thoughts = I thought for a long time and never got to the answer. No tokens were charged. Ask it more simply, or in parts. Code { $code }
 # The same for commands and buttons, when there is no turn
 error-command = That didn't work. Try again. Code { $code }
 button-retry = Try again

@@ -11,7 +11,7 @@ admin-models-replica = { $number }. { $url }: { $state ->
 # $in_flight - requests that we have there, of $slots
 admin-models-held = { "    " }{ $in_flight } of { $slots } slots taken, weight { $weight }
 # By the server's own metrics
-admin-models-load = { "    " }{ $running } running, { $waiting } waiting, KV cache { $kv_percent } %, { $tokens_per_s } tokens/s
+admin-models-load = { "    " }{ $running } running, { $waiting } waiting, KV { $kv_percent } %, { $tokens_per_s } tokens/s
 admin-models-usage = /models — how the servers do
     /models drain ID NUMBER — give a server nothing new
     /models resume ID NUMBER — take it back in

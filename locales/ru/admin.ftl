@@ -9,7 +9,7 @@ admin-help =
     /refund — вернуть деньги
     /quarantine — платежи, которые не сошлись с заказом
     /cases — обращения об оплате
-    /receipts — чеки, которых нет
+    /receipts — недостающие чеки
     /queue — очередь
     /models — модели и их серверы
     /health — состояние
@@ -119,13 +119,13 @@ admin-service-usage = { $kind ->
     [slow] /slow КОГО СРОК ПРИЧИНА — четверть веса в очереди и по одному ответу, до 30 дней
    *[maintenance] /maintenance КОГО СРОК ПРИЧИНА — новые вопросы принимаются и ждут конца работ, до 12 часов
 }
-    Кого: all, model:chat, номер или @имя. Срок: 40m, 2h, 3d.
+    Кого: all, model:ID, номер или @имя. Срок: 40m, 2h, 3d.
     Закончить раньше: { $kind ->
         [slow] /slow КОГО off
        *[maintenance] /maintenance КОГО off
     }
     Что включено: /service
-admin-service-unknown = Не знаю такого: { $whom }. Кого: all, model:chat, номер или @имя.
+admin-service-unknown = Не знаю такого: { $whom }. Кого: all, model:ID, номер или @имя.
 admin-service-span = Срок — например 40m, 2h или 3d, самое большее { DURATION($longest_s) }.
 admin-service-reason = Напишите причину, до { $most } знаков: она останется в журнале.
 # $most - сколько их может быть

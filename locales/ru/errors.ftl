@@ -19,7 +19,7 @@ error-rate-limited = { $limit ->
     [group] В этой группе спрашивают слишком часто. Возьму следующий вопрос через { DURATION($retry_after_s) }.
     [tokens-per-minute] Слишком много за минуту: на вашем плане в минуту { TOKENS($own) }. Следующий вопрос возьму через { DURATION($retry_after_s) }.
     [tokens-per-day] Дневной предел исчерпан: на вашем плане в день { TOKENS($own) }. Следующий вопрос возьму через { DURATION($retry_after_s) }.
-   *[other] Слишком частые вопросы: на вашем плане { $own } в минуту. Следующий возьму через { DURATION($retry_after_s) }.
+   *[other] Слишком много вопросов подряд: на вашем плане { $own } в минуту. Следующий возьму через { DURATION($retry_after_s) }.
 } Ничего не списано.{ $plan ->
     [none] { "" }
    *[other] { "" }

@@ -11,7 +11,7 @@ admin-models-replica = { $number }. { $url }: { $state ->
 # $in_flight - наших запросов на нём, из $slots
 admin-models-held = { "    " }занято мест: { $in_flight } из { $slots }, вес { $weight }
 # По метрикам самого сервера
-admin-models-load = { "    " }в работе { $running }, ждут { $waiting }, кэш KV { $kv_percent } %, токенов в секунду: { $tokens_per_s }
+admin-models-load = { "    " }в работе { $running }, ждут { $waiting }, KV { $kv_percent } %, { $tokens_per_s } ток./с
 admin-models-usage = /models — как дела у серверов
     /models drain ID НОМЕР — не давать серверу нового
     /models resume ID НОМЕР — вернуть в работу

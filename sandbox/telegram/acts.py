@@ -96,6 +96,7 @@ def edit(world: World, person: Person, raw: Json) -> Stored:
     gone = {"text", "entities", "caption", "caption_entities"}
     body = {name: value for name, value in stored.body.items() if name not in gone}
     stored.body = body | content | {"edit_date": int(world.now())}
+    stored.edited = True
     chats.changed(world, stored)
     chats.to_bot(world, "edited_message", stored)
     return stored

@@ -91,6 +91,7 @@ def view(world: World, stored: Stored) -> Json:
             "rich_source": stored.rich_source,
             "keyboard": stored.keyboard,
             "paid_by": list(stored.paid_by),
+            "edited": stored.edited,
             "invoice": invoice.view() if invoice else None,
             "plain": visible_text(stored.body),
         },

@@ -45,6 +45,7 @@ def _replace(world: World, stored: Stored, content: Json, markup: Json | None) -
     body |= {name: value for name, value in new.items() if value is not None}
     body["edit_date"] = int(world.now())
     stored.body = body
+    stored.edited |= any(old[name] != new[name] for name in fields if name != "reply_markup")
     chats.changed(world, stored)
     return body
 

@@ -72,6 +72,8 @@ class Stored:
     keyboard: Json | None = None
     invoice: str | None = None
     paid_by: list[int] = field(default_factory=list)
+    edited: bool = False
+    """Its words were changed, not only its buttons: clients say so."""
 
 
 @dataclass(slots=True)

@@ -53,6 +53,13 @@ async def said_to(forma: Forma, chat_id: int) -> int:
     return int(await forma.scalar("SELECT count(*) FROM outbox WHERE chat_id = :chat", chat=chat_id))
 
 
+async def test_the_room_is_not_told_how_to_ask_questions(forma: Forma, staff: tuple[Group, Person, Person]) -> None:
+    room, owner, _ = staff
+    await owner.send("/help", chat=room)
+    await owner.wait_for("/grant", chat=room, timeout_s=WAIT_S)
+    assert not [seen for seen in owner.messages(room) if "@forma_sandbox_bot" in seen.text]
+
+
 async def test_a_plain_member_commands(staff: tuple[Group, Person, Person]) -> None:
     room, _, member = staff
     await member.send("/help", chat=room)

@@ -112,7 +112,7 @@ async def test_a_card_is_kept_only_where_it_was_agreed_to_and_pays_every_month(m
     await mall.shop.control("POST", "clock", {"offset_s": mall.forma.app.clock.offset.total_seconds()})
     await at_once(*(card_renewals.sweep(mall.forma.app) for _ in range(4)))
     renewed = await person.wait_for("Списано 399 ₽ с карты *4444", timeout_s=chat.WAIT_S)
-    assert "≈ 600 ответов" in renewed.text
+    assert "≈\u00a0600 ответов" in renewed.text
     [charge] = await posts(mall, person)
     assert charge["body"]["receipt"]["customer"]["email"]
     assert "confirmation" not in charge["body"]

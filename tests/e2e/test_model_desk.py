@@ -15,6 +15,7 @@ import sandbox.model.server
 import sandbox.telegram.server
 from kit.words import words
 from tests.e2e.conftest import ADMIN_GROUP, QUICK
+from tests.support import shop
 from tests.support.forma import Forma, running
 from tests.support.model import drive, of_persons
 from tests.support.slow_redis import SlowRedis, slowed
@@ -117,7 +118,7 @@ async def test_the_list_says_how_each_server_does(world: World) -> None:
     assert seen.text.count("✅") == 3
     assert [server.base_url in seen.text for server in (*world.big, world.small)] == [True] * 3
     assert "занято мест: 0 из 8, вес 1" in seen.text
-    assert "кэш KV 0 %" in seen.text
+    assert "KV 0\u00a0%" in seen.text
 
 
 @pytest.mark.parametrize("text", ["/models drain big", "/models what"])
@@ -294,3 +295,28 @@ async def test_a_model_that_costs_next_to_nothing_answers_whoever_has_a_few_toke
     world.write()
     await world.command("/models reload", "Изменились: big, small")
     assert await forma.violations() == []
+
+
+async def test_what_a_plans_model_can_do_is_offered_to_its_people_alone(world: World) -> None:
+    forma = world.forma
+    world.write()
+    named = 'name = "sim-big"\nreasoning_parser = "sandbox"\nplans = ["trial", "lite", "forma", "max", "year"]'
+    text = world.path.read_text(encoding="utf-8")
+    world.path.write_text(text.replace('name = "sim-big"', named), encoding="utf-8")
+    await world.command("/models reload", "перечитан")
+    person = await forma.person("ru")
+    assert await world.answered(person) == "small"
+    assert say("button-think") not in forma.answers(person)[-1].labels
+    await person.send("/think")
+    await person.wait_for(say("thinking-not-offered"))
+    await person.send("/context")
+    await person.wait_for("Отвечает sim-small")
+    await shop.subscribe(person, shop.TONGUES["ru"])
+    assert (await world.answered(person)).startswith("big")
+    assert say("button-think") in forma.answers(person)[-1].labels
+    await person.send("/think")
+    await person.wait_for(say("thinking", value="off"))
+    await person.send("/context")
+    await person.wait_for("Отвечает sim-big")
+    world.write()
+    await world.command("/models reload", "перечитан")

@@ -59,13 +59,13 @@ TURNS = "SELECT count(*) FROM turns WHERE person_id = :id"
 MINUTE = {
     "ru": r"Слишком много за минуту: на вашем плане в минуту 1200 токенов, ≈ 1 ответ\. Следующий вопрос возьму через"
     r" \d+ с\. Ничего не списано\.\n\nНа плане «Лайт» — 8000 токенов, ≈ 8 ответов в минуту\.",
-    "en": r"That is a lot for one minute: your plan has 1,200 tokens, ≈ 1 answer a minute\. I can take the next"
+    "en": r"That is a lot for one minute: your plan allows 1,200 tokens, ≈ 1 answer a minute\. I can take the next"
     r" question in \d+ s\. Nothing was charged\.\n\nWith Lite it is 8,000 tokens, ≈ 8 answers a minute\.",
 }
 DAY = {
     "ru": r"Дневной предел исчерпан: на вашем плане в день 1500 токенов, ≈ 1 ответ\. Следующий вопрос возьму через"
     r" \d+ ч( \d+ мин)?\. Ничего не списано\.\n\nНа плане «Дорогой» такого предела нет\.",
-    "en": r"The day's limit is used up: your plan has 1,500 tokens, ≈ 1 answer a day\. I can take the next question"
+    "en": r"The day's limit is used up: your plan allows 1,500 tokens, ≈ 1 answer a day\. I can take the next question"
     r" in \d+ h( \d+ min)?\. Nothing was charged\.\n\nWith Dear there is no such limit\.",
 }
 

@@ -83,9 +83,9 @@ async def test_questions_that_come_too_fast_are_refused_with_the_time_to_come_ba
         assert await forma.said(person, f"[[echo: {number}]]") == [str(number)]
     (refusal,) = await forma.said(person, "[[echo: 5]]")
     pattern = {
-        "ru": r"Слишком частые вопросы: на вашем плане 4 в минуту\. Следующий возьму через \d+.с\. Ничего не списано\."
-        r"\n\nНа плане «Лайт» — 8 в минуту\.",
-        "en": r"The questions come too fast: your plan has 4 a minute\. I can take the next one in \d+.s\."
+        "ru": r"Слишком много вопросов подряд: на вашем плане 4 в минуту\. Следующий возьму через \d+.с\."
+        r" Ничего не списано\.\n\nНа плане «Лайт» — 8 в минуту\.",
+        "en": r"Too many questions in a row: your plan allows 4 a minute\. I can take the next one in \d+.s\."
         r" Nothing was charged\.\n\nWith Lite it is 8 a minute\.",
     }[language]
     assert re.fullmatch(pattern, refusal), refusal

@@ -53,6 +53,14 @@ async def choose(forma: Forma, person: Person, button: str) -> None:
     await forma.quiet(person)
 
 
+async def test_help_names_the_command(forma: Forma) -> None:
+    person = await forma.person("ru")
+    await person.send("/help")
+    listed = await person.wait_for("/balance")
+    assert listed.text == RU("help", think=True)
+    assert "остановить ответ\n/think — подумать глубже\n/balance" in listed.text
+
+
 async def test_the_model_does_not_reason_unless_it_is_asked_to(forma: Forma) -> None:
     person = await forma.person("ru")
     answer = await ask(forma, person, "Сколько спать?")

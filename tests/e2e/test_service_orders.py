@@ -58,7 +58,8 @@ async def test_questions_of_a_window_are_kept_told_once_and_answered_when_it_end
     await forma.tg.until(lambda: told(forma, person, WORKS[language]) == 1, timeout_s=WAIT_S, what="the window told")
     assert await forma.scalar(OPEN, id=person.id) == 1
     assert await waiting(forma) == 0
-    await person.send("[[echo: more]]")  # it joins the question that is kept
+    joins = await person.send("[[echo: more]]")  # it joins the question that is kept
+    await forma.tg.until(lambda: any(seen.id == joins and seen.reactions == ["👀"] for seen in person.messages()))
     await shop.offer(person, shop.TONGUES[language])
     await shop.settled(forma)
     assert told(forma, person, WORKS[language]) == 1

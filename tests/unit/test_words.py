@@ -41,12 +41,12 @@ def shelf(tmp_path: Path) -> Path:
     ],
 )
 def test_an_amount_is_told_in_answers_with_the_right_plural(tokens: int, russian: str, english: str) -> None:
-    assert words("ru").answers(tokens) == russian
-    assert words("en").answers(tokens) == english
+    assert words("ru").answers(tokens) == russian.replace("≈ ", f"≈{SPACE}")
+    assert words("en").answers(tokens) == english.replace("≈ ", f"≈{SPACE}")
 
 
 def test_tokens_never_stand_without_answers() -> None:
-    assert words("ru").tokens(300_000) == f"300{SPACE}000 токенов, ≈ 300 ответов"
+    assert words("ru").tokens(300_000) == f"300{SPACE}000 токенов, ≈{SPACE}300 ответов"
     assert words("en").tokens(1) == "1 token, less than one answer"
 
 

@@ -26,7 +26,6 @@ local function starving()
   return call('HINCRBY', K .. ':st', 'starved', 1) % 4 == 1 and longest[1] or nil
 end
 
--- Borrowers fill a house no faster than a full one frees its slots; a slot that was freed may be lent at once.
 -- What a loan takes of the pace at which a full house frees its slots, in µs: the longer its answer may be, the more.
 local function loan(p, t)
   local svc, width = pace()
@@ -36,7 +35,8 @@ local function loan(p, t)
   return tonumber(cfg[17]) * longer * svc / width * 1000000
 end
 
--- Books a loan by GCRA and answers 0, or answers how many µs it is too early for it.
+-- Borrowers fill a house no faster than a full one frees its slots; a slot that was freed may be lent at once, since
+-- vacate() takes its loan back. Books a loan by GCRA and answers 0, or answers how many µs it is too early for it.
 local function lend(p, t)
   local step, burst = loan(p, t), tonumber(cfg[18])
   local owed = math.max(0, state('lent') - now)

@@ -69,6 +69,7 @@ export class Column {
         toast(this.phone, t("failed", { words: error.status === 0 ? t("noConnection") : error.message })),
       copy: (text) => copy(this.phone, text),
       openLink: (url, ask) => openLink(ctx, url, ask),
+      openPrivate: () => this.frame.openColumn(person, person),
       reply: (message) => this.composer?.reply(message),
       edit: (message) => this.composer?.edit(message),
       jump: (id) => this.timeline.jump(id),
@@ -113,7 +114,7 @@ export class Column {
     if (event.person_id !== this.ctx.person || event.chat_id !== this.ctx.chat) return;
     if (event.url) openLink(this.ctx, event.url, false);
     if (!event.text) return;
-    if (event.show_alert) alertBox(this.phone, this.title, event.text);
+    if (event.show_alert) alertBox(this.phone, this.title, event.text, event.links, this.ctx.openLink);
     else toast(this.phone, event.text);
   }
 

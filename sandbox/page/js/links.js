@@ -1,5 +1,5 @@
-// Links: invoices and start links stay inside, everything else opens in a tab of its own, after a question if it hides
-// where it leads.
+// Links: invoices and links to the bot stay inside, everything else opens in a tab of its own, after a question if it
+// hides where it leads.
 
 import { act } from "./api.js";
 import { h } from "./dom.js";
@@ -9,7 +9,7 @@ import { store } from "./store.js";
 import { t } from "./words.js";
 
 const INVOICE = /^https?:\/\/t\.me\/(?:\$|invoice\/)[\w-]+$/;
-const START = /^https?:\/\/t\.me\/(\w+)\?start=([\w-]{0,64})$/;
+const START = /^https?:\/\/t\.me\/(\w+)(?:\?start=([\w-]{0,64}))?$/;
 
 /** Opens a checked address for the person of `ctx`. */
 export function openLink(ctx, url, ask) {
@@ -19,7 +19,8 @@ export function openLink(ctx, url, ask) {
   }
   const start = START.exec(url);
   if (start && start[1].toLowerCase() === store.bot.username.toLowerCase()) {
-    act(ctx.person, "start", { payload: start[2] }).catch(ctx.fail);
+    if (start[2] === undefined) ctx.openPrivate();
+    else act(ctx.person, "start", { payload: start[2] }).catch(ctx.fail);
     return;
   }
   if (!/^(https?|mailto|tel):/i.test(url)) {

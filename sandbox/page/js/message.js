@@ -55,7 +55,7 @@ function words(message, ctx) {
 
 function meta(message) {
   const byButtons = message.reply_markup && message.from?.id === store.bot?.id; // clients keep quiet about these
-  const edited = message.edit_date && !byButtons;
+  const edited = message.sandbox?.edited && !byButtons;
   return h(
     "span",
     { class: "meta" },

@@ -103,14 +103,21 @@ export function toast(host, text) {
   if (below) note.style.bottom = `${Math.min(below.offsetHeight, space) + 14}px`;
 }
 
-/** What answerCallbackQuery shows with show_alert: stays until it is closed. */
-export function alertBox(host, title, text) {
+/** What answerCallbackQuery shows with show_alert: stays until it is closed. `links`: buttons that lead elsewhere. */
+export function alertBox(host, title, text, links = [], open = null) {
+  const leads = links.map((item) => h("button", { type: "button", class: "button" }, item.text));
   const ok = h("button", { type: "button", class: "button primary", data: { first: "1" } }, t("ok"));
   const sheet = openSheet(host, {
     title,
-    content: [h("p", { class: "sheet-text" }, text), h("div", { class: "sheet-actions" }, ok)],
+    content: [h("p", { class: "sheet-text" }, text), h("div", { class: "sheet-actions" }, leads, ok)],
   });
   ok.addEventListener("click", sheet.close);
+  leads.forEach((lead, index) => {
+    lead.addEventListener("click", () => {
+      sheet.close();
+      open(links[index].url, false);
+    });
+  });
 }
 
 let openedMenu = null;

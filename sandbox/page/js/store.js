@@ -155,8 +155,10 @@ const outside = {
     tell("answer", event);
   },
   // What one person alone is told in a group: no chat keeps it, so it is shown as the answer to a button is.
-  ephemeral: ({ user_id: person_id, chat_id, message }) =>
-    tell("answer", { person_id, chat_id, text: message.text, show_alert: true }),
+  ephemeral({ user_id: person_id, chat_id, message }) {
+    const links = message.reply_markup?.inline_keyboard.flat().filter((item) => item.url);
+    tell("answer", { person_id, chat_id, text: message.text, show_alert: true, links });
+  },
   subscription: (event) => tell("subscriptions", event.subscription),
   refund: () => tell("subscriptions"),
   call: (event) => tell("call", event),

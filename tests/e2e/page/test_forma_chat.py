@@ -102,6 +102,31 @@ async def test_markdown_is_shown_as_a_rich_message_and_an_old_client_is_told(bro
         await expect(column.locator(".rich")).to_have_count(0)
 
 
+async def test_buttons_under_a_short_answer_do_not_break_their_words(browser: Chromium, forma: Forma) -> None:
+    who = await forma.person("ru", first_name="Аня")
+    async with show(browser, forma, who, width=PHONE_WIDTH, lang="ru-RU") as page:
+        answer = await ask(phone(page, who), "[[echo: да]]")
+        heights = [(await key.bounding_box() or {})["height"] for key in await answer.locator(".key").all()]
+        assert heights
+        assert set(heights) == {38}, "a key of one line"
+
+
+async def test_in_a_group_a_balance_is_shown_alone_and_leads_to_the_private_chat(
+    browser: Chromium, forma: Forma
+) -> None:
+    who = await forma.person("en", first_name="Joy")
+    club = await forma.tg.group(title="Club", members=[who])
+    async with browser.page(forma.tg.base_url, at(who, club)) as page:
+        column = phone(page, who, club)
+        await expect(column.locator(".row.peer")).to_have_count(1)
+        await say(column, "/balance")
+        alone = column.get_by_role("dialog", name="Club")
+        await expect(alone).to_contain_text("Only you see this")
+        await alone.get_by_role("button", name="Open the chat").click()
+        await expect(phone(page, who).get_by_test_id("composer")).to_be_focused()
+        await expect(column.locator(".row.peer")).to_have_count(1)
+
+
 async def test_settings_are_changed_by_their_buttons_and_hold_for_the_next_answer(
     browser: Chromium, forma: Forma
 ) -> None:

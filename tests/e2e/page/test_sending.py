@@ -3,7 +3,7 @@
 from playwright.async_api import expect
 
 from tests.support.browser import at, attach, needs_chromium, phone, say
-from tests.support.page_bot import Stand
+from tests.support.page_bot import Stand, greeting
 
 pytestmark = needs_chromium
 
@@ -55,7 +55,10 @@ async def test_own_words_are_edited_answered_and_reacted_to(stand: Stand) -> Non
         await say(column, "first")
         await expect(column.locator(".row.own .text")).to_have_text("first")
         await expect(column.locator(".row.own .meta")).to_contain_text("edited")
-        await stand.bench.bot.send_message(who.id, "Answer")
+        answer = await stand.bench.bot.send_message(who.id, "Answer", reply_markup=greeting("Keys"))
+        await stand.bench.bot.edit_message_reply_markup(chat_id=who.id, message_id=answer.message_id)
+        await expect(column.locator(".row.peer .key")).to_have_count(0)
+        await expect(column.locator(".row.peer .meta").last).not_to_contain_text("edited")
         row = column.locator(".row.peer").last
         await row.locator(".bubble").click(button="right")
         await page.get_by_role("menuitem", name="React 👍").click()
