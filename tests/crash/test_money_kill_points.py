@@ -171,10 +171,10 @@ MORE_FLOWS = [
     pytest.param(cards.cancel, cards.subscribe, "bot", 1, 0, id="a card's plan cancelled"),
     pytest.param(cards.resume, cards.subscribe_and_cancel, "bot", 1, 0, id="a card's plan resumed"),
 ]
-# The worker's schedules come once a minute, and count among its points: too slow for `make test`.
+# The worker's schedules come once a minute: too slow for `make test`.
 SLOW_FLOWS = [
-    pytest.param(flows.reminded, flows.buy_plan, "worker", 1, 0, id="a reminder"),
-    pytest.param(flows.pay_roubles, flows.nothing, "worker", 1, 0, id="roubles credited"),
+    pytest.param(flows.reminded, flows.buy_plan, "worker:every_minute", 1, 0, id="a reminder"),
+    pytest.param(flows.pay_roubles, flows.nothing, "worker:follow_yookassa", 1, 0, id="roubles credited"),
     # Two points: the page takes down that a notification has come.
     pytest.param(roubles.refund_later, flows.pay_roubles, "web", 1, 0, id="a refund's notification"),
 ]
