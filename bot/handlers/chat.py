@@ -8,7 +8,7 @@ from aiogram.methods import SetMessageReaction
 from aiogram.types import Message, MessageGenerationStopped, ReactionTypeEmoji
 
 from app import service_lanes, turn_accept, turn_preview, turn_redo, turn_stop
-from app.turn_accept import Fate, Incoming
+from app.turn_accept import Accepted, Fate, Incoming
 from bot import keyboards
 from bot.context import Context
 from bot.parts import is_visible
@@ -88,8 +88,14 @@ async def ask(
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
         show(ctx, accepted.turn)
-    elif accepted.fate is Fate.WAITS or (accepted.fate is Fate.JOINED and not gather):
+    elif waits(ctx, accepted):
         saw(ctx, message)
+
+
+def waits(ctx: Context, accepted: Accepted) -> bool:
+    """Tell whether a message waits for an answer, or joined a question that does and is whole."""
+    joined = accepted.turn if accepted.fate is Fate.JOINED else None
+    return accepted.fate is Fate.WAITS or (joined is not None and joined.ready_at <= ctx.app.clock.now())
 
 
 def saw(ctx: Context, message: Message) -> None:

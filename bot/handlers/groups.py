@@ -13,7 +13,7 @@ from billing import balance
 from bot import whispers
 from bot.context import ANONYMOUS_ADMIN_ID, Context, Room
 from bot.handlers import thinking
-from bot.handlers.chat import question, saw, show
+from bot.handlers.chat import question, saw, show, waits
 from inference import dialogs, speakers
 from inference.dialogs import Author
 
@@ -130,7 +130,7 @@ async def ask(ctx: Context, message: Message, words: str, *, think: bool = False
     accepted = await turn_accept.accept(ctx.app, incoming, ctx.transaction)
     if accepted.fate is Fate.OPENED and accepted.turn:
         show(ctx, accepted.turn)
-    elif accepted.fate in {Fate.WAITS, Fate.JOINED}:
+    elif waits(ctx, accepted):
         saw(ctx, message)
 
 

@@ -158,6 +158,7 @@ async def test_thirty_thousand_characters_in_eight_parts_are_one_question(forma:
     assert await forma.scalar("SELECT status FROM turns WHERE person_id = :id", id=person.id) == "done"
     parts = "SELECT count(*) FROM messages m JOIN turns t ON t.id = m.turn_id WHERE person_id = :id AND role = 'user'"
     assert await forma.scalar(parts, id=person.id) == 8
+    assert not any(seen.reactions for seen in person.messages())
     assert await forma.violations() == []
 
 
