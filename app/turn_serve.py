@@ -153,8 +153,7 @@ async def _answer(app: App, started: Started, stream: Stream, flusher: Flusher, 
         log.warning("lease_lost")
         return generated.usage
     stream.interruptible = False
-    answered = replace(started, turn=_priced(turn, generated.model))
-    closing = asyncio.ensure_future(_close(app, answered, stream, generated))
+    closing = asyncio.ensure_future(_close(app, started, stream, generated))
     try:
         await asyncio.shield(closing)
     except asyncio.CancelledError:
@@ -193,7 +192,7 @@ def _chars_that_fit(started: Started, error: PromptTooLong | ServerPromptTooLong
 
 
 async def _close(app: App, started: Started, stream: Stream, generated: Generated) -> None:
-    turn = started.turn
+    turn, priced = started.turn, _priced(started.turn, generated.model)
     stopped = generated.finish_reason == FINISH_STOPPED
     usage = generated.usage
     outcome = Outcome(
@@ -205,11 +204,12 @@ async def _close(app: App, started: Started, stream: Stream, generated: Generate
         first_token_at=generated.first_token_at,
     )
     try:
-        closed = await _close_patiently(app, turn, _text(started, stream), "".join(stream.thoughts), outcome)
+        closed = await _close_patiently(app, priced, _text(started, stream), "".join(stream.thoughts), outcome)
     except turn_close.Discarded:
         log.warning("turn_discarded")
         return
-    await turn_close.after(app, closed)
+    # Its admission was counted at the turn's own prices.
+    await turn_close.after(app, replace(closed, turn=turn) if closed else None)
     counts = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
     log.info("turn_closed", status=outcome.status, closed=closed is not None, **counts)
 

@@ -18,7 +18,8 @@ TOKENS_MAX: Final = 100_000_000
 """More tokens than this in a usage are a mistake of the server."""
 
 TOKEN_CHARS_MAX: Final = 512
-"""No vocabulary has a token of more characters: a text that is longer than so many for each token was miscounted."""
+"""No vocabulary has a token of more characters: a text that is longer than so many for each token was miscounted, and
+one that is longer than so many for each token that it may have is read no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class EventReader:
         texts: list[str] = []
         thoughts: list[str] = []
         usage: Any = None
-        finish_reason: str | None = None
+        finish_reason: Any = None
         for line in lines:
             # Empty lines end events; comments, names and ids carry nothing here.
             if not line.startswith(b"data:"):
@@ -112,7 +113,7 @@ class EventReader:
             raise ServerFailed(code if isinstance(code, int) else 500, "error in the stream", started=self.started)
         return event
 
-    def _delta(self, texts: list[str], thoughts: list[str], usage: Any, finish_reason: str | None) -> Delta | None:
+    def _delta(self, texts: list[str], thoughts: list[str], usage: Any, finish_reason: Any) -> Delta | None:
         try:
             # A vocabulary has the character NUL, Postgres has not.
             text, reasoning = "".join(texts).replace("\0", ""), "".join(thoughts).replace("\0", "")
@@ -121,9 +122,13 @@ class EventReader:
         if text or reasoning:
             self.started = True
             self._chars += len(text) + len(reasoning)
+            if self._chars > self._max_tokens * TOKEN_CHARS_MAX:
+                raise BrokenAnswer("an answer without an end", started=True)
         if usage is not None:
             usage = self._checked(usage)
         if finish_reason is not None:
+            if not isinstance(finish_reason, str):
+                raise BrokenAnswer("an event of another shape", started=self.started)
             self._finished = True
         if not text and not reasoning and usage is None and finish_reason is None:
             return None

@@ -16,6 +16,8 @@ TELEGRAM, YOOKASSA = "telegram", "yookassa"
 ATTEMPTS_MAX = 3
 # Telegram forgets unfetched updates after 24 h, so a replay of an older one cannot come.
 KEEP_HANDLED = timedelta(days=2)
+# How JSON writes the character NUL.
+NUL_ESCAPED = "\\u0000"
 
 inbox = sa.Table(
     "inbox",
@@ -59,9 +61,13 @@ _INSERT = sa.text(
 async def store(
     tx: AsyncConnection, *, source: str, bodies: Sequence[tuple[str, dict[str, Any]]], now: datetime
 ) -> list[Item]:
-    """Insert (dedup key, raw body) pairs; return the new ones in the order given. Known keys are skipped."""
+    """Insert (dedup key, raw body) pairs; return the new ones in the order given. Known keys are skipped.
+
+    The character NUL is left out: Postgres cannot store it, and one message must not stop those behind it.
+    """
     if not bodies:
         return []
+    bodies = [(key, _without_nul(body) if NUL_ESCAPED in dumps(body) else body) for key, body in bodies]
     result = await tx.execute(
         _INSERT,
         {
@@ -73,6 +79,14 @@ async def store(
     )
     ids = {row.dedup_key: row.id for row in result}
     return [Item(ids[key], source, key, body, now, 0) for key, body in bodies if key in ids]
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 async def unhandled(connection: AsyncConnection, *, source: str, limit: int, after_id: int = 0) -> list[Item]:

@@ -44,7 +44,7 @@ def _command(kind: Kind) -> Callable[[Message, CommandObject, Context], Awaitabl
         if not whom or not span:
             ctx.reply(_say(ctx).say("admin-service-usage", kind=kind))
             return
-        found = await _subject(ctx, whom)
+        found = await _subject(ctx, whom, ending=span == OFF)
         if found is None:
             ctx.reply(_say(ctx).say("admin-service-unknown", whom=whom[:ECHO_CHARS_MAX]))
         elif span == OFF:
@@ -55,12 +55,13 @@ def _command(kind: Kind) -> Callable[[Message, CommandObject, Context], Awaitabl
     return handle
 
 
-async def _subject(ctx: Context, whom: str) -> Subject | None:
+async def _subject(ctx: Context, whom: str, *, ending: bool) -> Subject | None:
+    """Return whom an order is about; one that is ended may be about a model that has left models.toml since."""
     if whom == EVERYBODY:
         return Subject()
     if whom.startswith(MODEL_PREFIX):
         model = whom.removeprefix(MODEL_PREFIX)
-        return Subject(model=model) if model in ctx.app.queues else None
+        return Subject(model=model) if ending or model in ctx.app.queues else None
     async with ctx.app.db.read() as connection:
         person = await reports.find_person(connection, whom)
     return Subject(person_id=person.id) if person else None

@@ -123,3 +123,13 @@ async def test_hostile_text_is_answered_like_any_other(forma: Forma) -> None:
         replies = await forma.said(person, text)
         assert len(replies) == 1
         assert "имуля" in replies[0] or "imulat" in replies[0]
+
+
+async def test_a_character_that_postgres_cannot_store_stops_nobody(forma: Forma) -> None:
+    person, other = await forma.person("ru"), await forma.person("ru")
+    await person.send("[[echo: раз\0два]]")
+    assert await forma.said(other, "[[echo: и я]]") == ["и я"]
+    await person.wait_for("раздва", timeout_s=20)
+    await person.send(r"[[echo: \u0000]]")  # typed out it is text as any other
+    await person.wait_for(r"\u0000", timeout_s=20)
+    await forma.quiet(person)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,10 @@ async def test_where_all_servers_are_away_the_fallback_answers_at_its_own_price_
         assert len(of_persons(await llm.requests())) == asked + 1
     row = f"SELECT billed_tokens = ceil((input_tokens * 100 + output_tokens * 400) / 1000.0) {LAST_TURN}"
     assert await forma.scalar(row, id=person.id)
+    counted = await forma.app.redis.hget(f"fq:limits:{person.id}", "tokens-per-minute")
+    due_us, us_a_token = map(float, counted.split(b":")[:2])
+    row = f"SELECT extract(epoch FROM created_at)::float8 + billed_tokens * :per {LAST_TURN}"
+    assert due_us / 1e6 <= max(time.time(), await forma.scalar(row, id=person.id, per=us_a_token / 1e6))
     assert "❌" in (await world.command("/models", "❌")).text
     world.big[:] = [
         await sandbox.model.server.start(port=int(url.rpartition(":")[2]), name="sim-big", **QUICK) for url in urls

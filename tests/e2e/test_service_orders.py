@@ -222,3 +222,13 @@ async def test_a_list_longer_than_a_message_is_told_whole(forma: Forma, staff: t
     async with forma.app.db.transaction() as tx:
         for subject in about:
             await service_orders.end(tx, kind="slow", subject=subject, by=1, now=now)
+
+
+async def test_an_order_about_a_model_that_is_gone_can_be_ended(forma: Forma, staff: tuple[Group, Person]) -> None:
+    now, gone = forma.app.clock.now(), Subject(model="gone")
+    until = now + timedelta(hours=1)
+    async with forma.app.db.transaction() as tx:
+        await service_orders.place(tx, kind="slow", subject=gone, until=until, reason="проверка", by=1, now=now)
+    assert "/slow model:gone off" in await ordered(staff, "/service", "🐢 Медленно · модель gone")
+    await ordered(staff, "/slow model:gone off", "Медленная полоса снята")
+    await ordered(staff, "/slow model:gone off", "Это и не было включено")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from inference import errors
+from inference.events import TOKEN_CHARS_MAX
 from inference.models import Replica
 from inference.vllm import ChatRequest, VllmClient
 
@@ -90,6 +91,23 @@ async def test_a_count_that_the_text_belies_is_not_believed(usage: bytes) -> Non
         with pytest.raises(errors.BadUsage) as caught:
             assert [delta.text async for delta in client.stream(asking(replica))]
     assert caught.value.started
+
+
+async def test_an_answer_without_an_end_is_read_no_further_than_its_tokens_can_be_long() -> None:
+    # There is no finish and no end of the body: whoever read on would tell another error.
+    reply = CHUNKED + chunk(TEXT % (b"x" * 1_000)) * (TOKEN_CHARS_MAX * 50 // 1_000 + 1)
+    async with saying(reply) as replica, VllmClient() as client:
+        with pytest.raises(errors.BrokenAnswer, match="without an end"):
+            assert [delta.text async for delta in client.stream(asking(replica))]
+
+
+@pytest.mark.parametrize("reason", [b"7", b"[]", b'{"stop": 1}', b"true"])
+async def test_a_reason_for_the_end_that_is_no_text_is_no_answer(reason: bytes) -> None:
+    usage = USAGE.replace(b'"completion_tokens":0', b'"completion_tokens":3')
+    reply = CHUNKED + chunk(TEXT % b"ten words" + FINISH.replace(b'"stop"', reason) + usage + DONE) + END
+    async with saying(reply) as replica, VllmClient() as client:
+        with pytest.raises(errors.BrokenAnswer):
+            assert [delta.text async for delta in client.stream(asking(replica))]
 
 
 async def test_the_character_that_postgres_cannot_store_is_left_out() -> None:
