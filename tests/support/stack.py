@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import time
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,6 +31,7 @@ from inference.queue.fair import FairQueue
 from inference.queue.ticket import Snapshot
 from kit import settings, stamp
 from kit.db import Database
+from kit.observability import MULTIPROCESS_ENV
 from tests.support import nursery
 from tests.support.nursery import Forked
 from tests.support.telegram import Person, SandboxTelegram
@@ -54,7 +57,7 @@ class Child:
     """One process of Forma, and where its log is."""
 
     name: str
-    process: Forked
+    process: Process | Forked
     log: Path
     ready: bool = False
 
@@ -76,15 +79,25 @@ async def launch(
     """Start `python -m cli ...` in a session of its own, from the nursery; returns when it says that it is ready."""
     read_fd, write_fd = os.pipe()
     log = home / f"{name}.log"
+    seen = {**environment, READY_FD_ENV: str(write_fd)}
+    process: Process | Forked
     with log.open("ab") as sink:
-        process = await nursery.fork(
-            module,
-            list(arguments),
-            environment={**environment, READY_FD_ENV: str(write_fd)},
-            cwd=home,
-            log=sink.fileno(),
-            ready=write_fd,
-        )
+        if MULTIPROCESS_ENV in environment:  # where metrics go is decided when they are imported
+            command = [sys.executable, "-m", module, *arguments]
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=seen,
+                cwd=home,
+                stdin=DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                pass_fds=(write_fd,),
+                start_new_session=True,
+            )
+        else:
+            process = await nursery.fork(
+                module, list(arguments), environment=seen, cwd=home, log=sink.fileno(), ready=write_fd
+            )
     os.close(write_fd)
     child = Child(name, process, log)
     try:
