@@ -147,10 +147,8 @@ async def _look(app: App, incoming: Incoming, now: datetime) -> tuple[Entitlemen
     if there >= most:
         rejections_total.labels(code=QueueFull.code).inc()
         raise QueueFull(scope="dialog", retry_after_s=30)
-    return (
-        entitlement,
-        not joins and not there,
-    )  # the first that waits will open the next turn; the others join it there
+    # The first that waits will open the next turn; the others join it there.
+    return entitlement, not joins and not there
 
 
 def _takes(turn: Turn, incoming: Incoming) -> bool:

@@ -15,8 +15,6 @@ from tests.support.telegram import Person
 # The worker is in two of them: a turn has three tries, and the third loss in a row would rightly end it.
 KILLS = ("bot", "bot", "bot", "bot", "worker", "bot worker")
 PERSONS, QUESTIONS = 10, 3
-# What is promised is an answer; the time depends on what else the machine does while processes start again.
-ANSWER_S = 180
 # The long variant, for a night: as many rounds, each with a seed of its own.
 SOAK_ROUNDS, SOAK_TIMEOUT_S = 20, 2_400
 
@@ -27,7 +25,6 @@ async def forma(database_url: str, redis_url: str, redis: Redis) -> AsyncIterato
         yield running
 
 
-@pytest.mark.timeout(3 * ANSWER_S)
 async def test_every_question_is_answered_whatever_is_killed(
     forma: Stack, record_property: Callable[[str, object], None]
 ) -> None:
@@ -55,7 +52,7 @@ async def kill_at_random(forma: Stack, seed: int) -> None:
             mark = f"random-{seed}-{person.id}-{number}"
             asked[mark] = person
             await person.send(question(mark, dice.randrange(5, 60)))
-            await forma.answered(person, mark, timeout_s=ANSWER_S)
+            await forma.answered(person, mark, timeout_s=60)
 
     before = forma.kills
     async with asyncio.TaskGroup() as group:
