@@ -53,8 +53,8 @@ local function lend(p, t)
   return 0
 end
 
--- Answers the ticket, its person, and whether the person's counter decided; or nil, and the µs after which a slot may be
--- lent.
+-- Answers the ticket, its person, whether the person's counter decided, and without a ticket the µs after which a slot
+-- may be lent, if it is only too early for that.
 local function choose()
   local waits, since = waiting_for_kv()
   if waits and now - since >= overtake_us then
@@ -87,7 +87,7 @@ local function choose()
       if fits(p, t, spared) then
         local early = lend(p, t)
         if early > 0 then
-          return nil, early
+          return nil, nil, nil, early
         end
         return t, p, true
       end
@@ -99,9 +99,9 @@ end
 if busy >= slots then
   return { dropped }
 end
-local t, p, by_counter = choose()
+local t, p, by_counter, early = choose()
 if not t then
-  return p and { dropped, exact(math.ceil(p)) } or { dropped }
+  return early and { dropped, exact(math.ceil(early)) } or { dropped }
 end
 local v, last, dv, dv_n = state('v', 'f', 'dv', 'dv_n')
 t.f, t.start = math.max(last + 1, now), now
