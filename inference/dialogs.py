@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kit.db import metadata
+from kit.db import metadata, sql
 
 USER, ASSISTANT = "user", "assistant"
 # Whether the model reasons before it answers: never, about the next question, about all of the dialog.
@@ -119,12 +119,12 @@ async def lock_active(
 
     `person_id` is None for a group, whose dialogs (one a topic) belong to nobody.
     """
-    select = sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active FOR UPDATE")
+    select = sql("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active FOR UPDATE")
     found: int | None = await tx.scalar(select, {"chat": chat_id, "thread": thread_id})
     if found is not None:
         return found
     await tx.execute(
-        sa.text(
+        sql(
             """
             INSERT INTO dialogs (chat_id, thread_id, person_id, created_at) VALUES (:chat, :thread, :person, :now)
             ON CONFLICT (chat_id, thread_id) WHERE active DO NOTHING
@@ -148,7 +148,7 @@ async def lock(tx: AsyncConnection, dialog_id: int) -> Locked:
     """Lock one dialog's row, active or not; one whose person is gone counts as deleted."""
     row = (
         await tx.execute(
-            sa.text(
+            sql(
                 """
                 SELECT deleted_at IS NOT NULL AS deleted, title IS NOT NULL AS titled
                 FROM dialogs WHERE id = :id FOR UPDATE
@@ -163,7 +163,7 @@ async def lock(tx: AsyncConnection, dialog_id: int) -> Locked:
 async def lock_chat(tx: AsyncConnection, chat_id: int) -> None:
     """Let the changes of which dialog is active come one after the other; buttons of a chat may be pressed at once."""
     await tx.execute(
-        sa.text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
+        sql("SELECT pg_advisory_xact_lock(CAST(:space AS integer), hashint8(:chat))"),
         {"space": _LOCKS, "chat": chat_id},
     )
 
@@ -172,7 +172,7 @@ async def close_active(tx: AsyncConnection, *, chat_id: int, thread_id: int = 0)
     """End the chat's active dialog, so that the next message begins a new one; False if there was none."""
     await lock_chat(tx, chat_id)
     done = await tx.execute(
-        sa.text("UPDATE dialogs SET active = false WHERE chat_id = :chat AND thread_id = :thread AND active"),
+        sql("UPDATE dialogs SET active = false WHERE chat_id = :chat AND thread_id = :thread AND active"),
         {"chat": chat_id, "thread": thread_id},
     )
     return done.rowcount == 1
@@ -191,7 +191,7 @@ async def add_user_message(
 ) -> int | None:
     """Store what a person wrote; None if this Telegram message is known already. `author` is for groups."""
     new_id: int | None = await tx.scalar(
-        sa.text(
+        sql(
             """
             INSERT INTO messages (dialog_id, turn_id, role, chat_id, message_id, text, at, author_id, author)
             VALUES (:dialog, :turn, 'user', :chat, :message, :text, :now, :author_id, :author)
@@ -224,7 +224,7 @@ async def add_answer(
 ) -> None:
     """Store the final answer of a turn, with what the model thought before it."""
     await tx.execute(
-        sa.text(
+        sql(
             """
             INSERT INTO messages (dialog_id, turn_id, role, chat_id, text, at, thoughts)
             VALUES (:dialog, :turn, 'assistant', :chat, :text, :now, :thoughts)
@@ -238,7 +238,7 @@ async def answer_of(connection: AsyncConnection, turn_id: int) -> tuple[str, str
     """Return the stored answer of a turn and the thoughts before it ("" for none)."""
     row = (
         await connection.execute(
-            sa.text(
+            sql(
                 """
                 SELECT text, coalesce(thoughts, '') AS thoughts FROM messages
                 WHERE turn_id = :turn AND role = 'assistant' ORDER BY id DESC LIMIT 1
@@ -254,7 +254,7 @@ async def has_answer(connection: AsyncConnection, turn_id: int) -> bool:
     """Tell whether a turn's answer is still part of its dialog: a redo takes it out."""
     found: bool = (
         await connection.execute(
-            sa.text("SELECT EXISTS (SELECT FROM messages WHERE turn_id = :turn AND role = 'assistant')"),
+            sql("SELECT EXISTS (SELECT FROM messages WHERE turn_id = :turn AND role = 'assistant')"),
             {"turn": turn_id},
         )
     ).scalar_one()
@@ -265,7 +265,7 @@ async def asked(connection: AsyncConnection, turn_id: int) -> int:
     """Return how many messages of a person a turn has."""
     found: int = (
         await connection.execute(
-            sa.text("SELECT count(*) FROM messages WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
+            sql("SELECT count(*) FROM messages WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
         )
     ).scalar_one()
     return found
@@ -274,7 +274,7 @@ async def asked(connection: AsyncConnection, turn_id: int) -> int:
 async def take(tx: AsyncConnection, message_ids: tuple[int, ...], turn_id: int) -> None:
     """Give messages to a turn."""
     await tx.execute(
-        sa.text("UPDATE messages SET turn_id = :turn WHERE id = ANY (CAST(:ids AS bigint[]))"),
+        sql("UPDATE messages SET turn_id = :turn WHERE id = ANY (CAST(:ids AS bigint[]))"),
         {"turn": turn_id, "ids": list(message_ids)},
     )
 
@@ -283,7 +283,7 @@ async def waiting(tx: AsyncConnection, dialog_id: int, *, author_id: int | None 
     """Return the user messages of a dialog that no turn has taken; with `author_id`, in a group only theirs."""
     rows = (
         await tx.execute(
-            sa.text(
+            sql(
                 """
                 SELECT id, message_id, octet_length(text) AS chars FROM messages
                 WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user'
@@ -300,7 +300,7 @@ async def waiting(tx: AsyncConnection, dialog_id: int, *, author_id: int | None 
 async def waiting_authors(connection: AsyncConnection, dialog_id: int) -> list[int]:
     """Return whose messages wait in a group's dialog, whoever has waited longest first."""
     rows = await connection.execute(
-        sa.text(
+        sql(
             """
             SELECT author_id FROM messages
             WHERE dialog_id = :dialog AND turn_id IS NULL AND role = 'user' AND author_id IS NOT NULL
@@ -315,7 +315,7 @@ async def waiting_authors(connection: AsyncConnection, dialog_id: int) -> list[i
 async def drop_waiting(tx: AsyncConnection, message_ids: tuple[int, ...]) -> None:
     """Drop messages that will not be answered."""
     await tx.execute(
-        sa.text("DELETE FROM messages WHERE id = ANY (CAST(:ids AS bigint[])) AND turn_id IS NULL"),
+        sql("DELETE FROM messages WHERE id = ANY (CAST(:ids AS bigint[])) AND turn_id IS NULL"),
         {"ids": list(message_ids)},
     )
 
@@ -323,7 +323,7 @@ async def drop_waiting(tx: AsyncConnection, message_ids: tuple[int, ...]) -> Non
 async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int) -> list[tuple[int, int]]:
     """Return (dialog id, chat id) of other dialogs where messages of a person wait, at most 8."""
     rows = await connection.execute(
-        sa.text(
+        sql(
             """
             SELECT d.id, d.chat_id FROM dialogs d
             WHERE d.person_id = :person AND d.id <> :but AND EXISTS (
@@ -340,15 +340,20 @@ async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int)
 
 
 async def abandoned(connection: AsyncConnection, *, before: datetime, limit: int) -> list[tuple[int, int, int]]:
-    """Return (dialog id, chat id, person id) where messages wait since `before` and no turn is open."""
+    """Return (dialog id, chat id, person id) where messages wait since `before` and no turn is open.
+
+    Chosen at random: whoever has no tokens stays among them, and must not keep the others out for ever.
+    """
     rows = await connection.execute(
-        sa.text(
+        sql(
             """
-            SELECT DISTINCT d.id, d.chat_id, coalesce(m.author_id, d.person_id) AS person_id
-            FROM messages m JOIN dialogs d ON d.id = m.dialog_id
-            WHERE m.turn_id IS NULL AND m.role = 'user' AND m.at <= :before
-              AND NOT EXISTS (SELECT FROM turns t WHERE t.dialog_id = d.id AND t.status = 'open')
-            ORDER BY d.id LIMIT :limit
+            SELECT id, chat_id, person_id FROM (
+                SELECT DISTINCT d.id, d.chat_id, coalesce(m.author_id, d.person_id) AS person_id
+                FROM messages m JOIN dialogs d ON d.id = m.dialog_id
+                WHERE m.turn_id IS NULL AND m.role = 'user' AND m.at <= :before
+                  AND NOT EXISTS (SELECT FROM turns t WHERE t.dialog_id = d.id AND t.status = 'open')
+            ) AS abandoned
+            ORDER BY random() LIMIT :limit
             """
         ),
         {"before": before, "limit": limit},
@@ -359,7 +364,7 @@ async def abandoned(connection: AsyncConnection, *, before: datetime, limit: int
 async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
     """Take a closed turn's user messages back to waiting and drop its answers from the dialog; False if it has none."""
     moved = await tx.execute(
-        sa.text("UPDATE messages SET turn_id = NULL WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
+        sql("UPDATE messages SET turn_id = NULL WHERE turn_id = :turn AND role = 'user'"), {"turn": turn_id}
     )
     await drop_answers(tx, turn_id)
     return moved.rowcount > 0
@@ -368,7 +373,7 @@ async def release_messages(tx: AsyncConnection, turn_id: int) -> bool:
 async def active(connection: AsyncConnection, *, chat_id: int, thread_id: int = 0) -> int | None:
     """Return the chat's (a topic's) active dialog, without a lock."""
     found: int | None = await connection.scalar(
-        sa.text("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
+        sql("SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active"),
         {"chat": chat_id, "thread": thread_id},
     )
     return found
@@ -377,7 +382,7 @@ async def active(connection: AsyncConnection, *, chat_id: int, thread_id: int = 
 async def drop_answers(tx: AsyncConnection, turn_id: int) -> None:
     """Drop a turn's answer from the dialog, with all that reworked it."""
     await tx.execute(
-        sa.text(
+        sql(
             """
             DELETE FROM messages WHERE role = 'assistant'
               AND turn_id IN (SELECT id FROM turns WHERE id = :turn OR about_turn_id = :turn)
@@ -391,7 +396,7 @@ async def exists(connection: AsyncConnection, *, person_id: int) -> bool:
     """Tell whether a person ever had a dialog."""
     found: bool = (
         await connection.execute(
-            sa.text("SELECT EXISTS (SELECT FROM dialogs WHERE person_id = :person)"), {"person": person_id}
+            sql("SELECT EXISTS (SELECT FROM dialogs WHERE person_id = :person)"), {"person": person_id}
         )
     ).scalar_one()
     return found

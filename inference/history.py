@@ -5,11 +5,11 @@ a group each message under its speaker's name (inference.speakers).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inference import rework, speakers
 from inference.dialogs import ASSISTANT, HISTORY_MESSAGES_MAX, Message
+from kit.db import sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ async def of(
     came. Counts of tokens are those of `model`.
     """
     rows = await connection.execute(
-        sa.text(
+        sql(
             """
             SELECT m.role, m.text, m.id, coalesce(t.about_turn_id, t.id) AS place,
                 CASE WHEN m.tokens_model = :model THEN m.tokens END AS tokens, t.instruction, m.author_id, m.author
@@ -81,7 +81,7 @@ async def size(connection: AsyncConnection, dialog_id: int) -> tuple[int, int]:
     """Return the bytes of what a prompt may hold of a dialog, its summary included, and how many messages that is."""
     row = (
         await connection.execute(
-            sa.text(
+            sql(
                 """
                 WITH known AS (
                     SELECT covers_turn_id, octet_length(text) AS bytes FROM summaries WHERE dialog_id = :dialog)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kit.db import metadata
+from kit.db import metadata, sql
 
 OPEN, DONE, STOPPED, FAILED = "open", "done", "stopped", "failed"
 
@@ -236,7 +236,7 @@ async def open_of_chat(connection: AsyncConnection, chat_id: int, thread_id: int
     """Return the open turn of the chat's (a topic's) active dialog, without a lock."""
     row = (
         await connection.execute(
-            sa.text(
+            sql(
                 f"""
                 SELECT {_COLUMNS} FROM turns WHERE status = 'open'
                   AND dialog_id = (SELECT id FROM dialogs WHERE chat_id = :chat AND thread_id = :thread AND active)
@@ -276,7 +276,7 @@ async def reworked(connection: AsyncConnection, turn_id: int, instruction: str) 
     count."""
     found: bool = (
         await connection.execute(
-            sa.text(
+            sql(
                 """
                 SELECT EXISTS (SELECT FROM turns
                                WHERE pressed_turn_id = :turn AND instruction = :instruction AND status <> 'failed')
@@ -291,7 +291,7 @@ async def reworked(connection: AsyncConnection, turn_id: int, instruction: str) 
 async def unspend(tx: AsyncConnection, turn_id: int, *, fence: int) -> None:
     """Take back the try that `start` counted, for a holder that stops for reasons of its own."""
     await tx.execute(
-        sa.text("UPDATE turns SET attempts = attempts - 1 WHERE id = :id AND status = 'open' AND fence = :fence"),
+        sql("UPDATE turns SET attempts = attempts - 1 WHERE id = :id AND status = 'open' AND fence = :fence"),
         {"id": turn_id, "fence": fence},
     )
 
@@ -299,7 +299,7 @@ async def unspend(tx: AsyncConnection, turn_id: int, *, fence: int) -> None:
 async def widen(tx: AsyncConnection, turn_id: int, *, input_tokens: int, ready_at: datetime | None) -> None:
     """Make room for a message that joins a turn nobody has started; the later `ready_at` wins."""
     await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE turns SET input_max = input_max + :tokens, ready_at = greatest(ready_at, :ready)
             WHERE id = :id AND status = 'open'
@@ -311,14 +311,14 @@ async def widen(tx: AsyncConnection, turn_id: int, *, input_tokens: int, ready_a
 
 async def limit_output(tx: AsyncConnection, turn: Turn, *, output_max: int) -> Turn:
     """Cut the answer's bound to what its hold affords."""
-    await tx.execute(sa.text("UPDATE turns SET output_max = :most WHERE id = :id"), {"id": turn.id, "most": output_max})
+    await tx.execute(sql("UPDATE turns SET output_max = :most WHERE id = :id"), {"id": turn.id, "most": output_max})
     return replace(turn, output_max=output_max)
 
 
 async def close(tx: AsyncConnection, turn_id: int, outcome: Outcome, *, fence: int | None, now: datetime) -> bool:
     """End an open turn; False if it is closed already or `fence` (None: any) is no longer its holder's."""
     done = await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE turns SET status = :status, closed_at = :now, finish_reason = :finish_reason,
                    input_tokens = :input_tokens, cached_tokens = :cached_tokens, output_tokens = :output_tokens,

@@ -9,6 +9,7 @@ the database's name is Misconfigured.
 """
 
 import asyncio
+import functools
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import Connection, Dialect, MetaData, event
+from sqlalchemy import Connection, Dialect, MetaData, TextClause, event, text
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -37,6 +38,9 @@ _LOST_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 # Refused at the door: a wrong password or user, and no such database. The server's words say which.
 _REFUSED_STATES = ("28", "3D")
 
+# Statements in the code, of which there are fewer than this; one that had values in its text would not fill memory.
+STATEMENTS_MAX = 500
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -46,6 +50,12 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+@functools.lru_cache(maxsize=STATEMENTS_MAX)
+def sql(statement: str) -> TextClause:
+    """Return a statement that stands where it is used, parsed at its first use: `sa.text` reads it anew every time."""
+    return text(statement)
 
 
 def dumps(value: Any) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kit.db import dumps, metadata
+from kit.db import dumps, metadata, sql
 
 TELEGRAM, YOOKASSA = "telegram", "yookassa"
 # An update that fails this often is set aside with an alert, so that it cannot block those behind it.
@@ -103,7 +103,7 @@ async def unhandled(connection: AsyncConnection, *, source: str, limit: int, aft
 async def mark_handled(tx: AsyncConnection, item_id: int, *, now: datetime) -> bool:
     """Close a row within the transaction of its effect; False if another handler was first (then roll back)."""
     done = await tx.execute(
-        sa.text("UPDATE inbox SET handled_at = :now WHERE id = :id AND handled_at IS NULL"),
+        sql("UPDATE inbox SET handled_at = :now WHERE id = :id AND handled_at IS NULL"),
         {"id": item_id, "now": now},
     )
     return done.rowcount == 1
@@ -112,7 +112,7 @@ async def mark_handled(tx: AsyncConnection, item_id: int, *, now: datetime) -> b
 async def mark_failed(tx: AsyncConnection, item_id: int, *, error: str, now: datetime) -> bool:
     """Count a failed attempt; True when the row was set aside because it reached ATTEMPTS_MAX."""
     attempts = await tx.scalar(
-        sa.text(
+        sql(
             """
             UPDATE inbox SET attempts = attempts + 1, error = :error,
                    handled_at = CASE WHEN attempts + 1 >= :most THEN CAST(:now AS timestamptz) END
@@ -132,7 +132,7 @@ async def blank(tx: AsyncConnection, *, source: str, chat_id: int, handling: int
     Reads all rows of the last days, since nobody asks for them by chat but a person who deletes. Returns how many.
     """
     done = await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE inbox SET body = '{}' WHERE source = :source AND (handled_at IS NOT NULL OR id = :handling) AND (
                 CASE WHEN body ? 'message' THEN body #> '{message,chat,id}'
@@ -150,7 +150,7 @@ async def blank(tx: AsyncConnection, *, source: str, chat_id: int, handling: int
 async def purge(tx: AsyncConnection, *, source: str, now: datetime, limit: int) -> int:
     """Delete handled rows older than KEEP_HANDLED: they hold people's words. Returns how many."""
     done = await tx.execute(
-        sa.text(
+        sql(
             """
             DELETE FROM inbox WHERE id IN (
                 SELECT id FROM inbox WHERE source = :source AND handled_at < :before ORDER BY id LIMIT :limit)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kit.db import dumps, metadata
+from kit.db import dumps, metadata, sql
 
 ANSWER, NOTICE, ALERT, CALL, BROADCAST = "answer", "notice", "alert", "call", "broadcast"
 ATTEMPTS_MAX = 12
@@ -101,7 +101,7 @@ async def add(
 async def known(connection: AsyncConnection, dedup_keys: Collection[str]) -> set[str]:
     """Return those of the keys that were written before, and have not been purged since."""
     rows = await connection.execute(
-        sa.text("SELECT dedup_key FROM outbox WHERE dedup_key = ANY (CAST(:keys AS text[]))"),
+        sql("SELECT dedup_key FROM outbox WHERE dedup_key = ANY (CAST(:keys AS text[]))"),
         {"keys": list(dedup_keys)},
     )
     return set(rows.scalars())
@@ -115,7 +115,7 @@ async def due(
     A chat that is being served is left out whole: what waits in it must not fill the batch before other chats' posts.
     """
     result = await connection.execute(
-        sa.text(
+        sql(
             f"""
             SELECT {_COLUMNS} FROM outbox
             WHERE status IN ('pending', 'sending') AND (not_before IS NULL OR not_before <= :now)
@@ -131,7 +131,7 @@ async def due(
 async def mark_sending(tx: AsyncConnection, post_ids: Sequence[int]) -> set[int]:
     """Commit the intent before the call. Returns the ids that are still open."""
     result = await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE outbox SET status = 'sending', attempts = attempts + 1
             WHERE id = ANY (CAST(:ids AS bigint[])) AND status IN ('pending', 'sending') RETURNING id
@@ -144,14 +144,12 @@ async def mark_sending(tx: AsyncConnection, post_ids: Sequence[int]) -> set[int]
 
 async def mark_part(tx: AsyncConnection, post_id: int, parts_sent: int) -> None:
     """Record that the first `parts_sent` messages of a long answer are out, so that a retry goes on behind them."""
-    await tx.execute(
-        sa.text("UPDATE outbox SET parts_sent = :parts WHERE id = :id"), {"id": post_id, "parts": parts_sent}
-    )
+    await tx.execute(sql("UPDATE outbox SET parts_sent = :parts WHERE id = :id"), {"id": post_id, "parts": parts_sent})
 
 
 async def mark_sent(tx: AsyncConnection, post_id: int, *, now: datetime) -> None:
     await tx.execute(
-        sa.text("UPDATE outbox SET status = 'sent', sent_at = :now, error = NULL WHERE id = :id"),
+        sql("UPDATE outbox SET status = 'sent', sent_at = :now, error = NULL WHERE id = :id"),
         {"id": post_id, "now": now},
     )
 
@@ -161,7 +159,7 @@ async def mark_retry(tx: AsyncConnection, post_id: int, *, attempts: int, error:
     again = attempts + 1 < ATTEMPTS_MAX
     delay_s = min(RETRY_FIRST_S * 2**attempts, RETRY_MAX_S)
     await tx.execute(
-        sa.text("UPDATE outbox SET status = :status, not_before = :at, error = :error, sent_at = :done WHERE id = :id"),
+        sql("UPDATE outbox SET status = :status, not_before = :at, error = :error, sent_at = :done WHERE id = :id"),
         {
             "id": post_id,
             "status": "pending" if again else "failed",
@@ -176,7 +174,7 @@ async def mark_retry(tx: AsyncConnection, post_id: int, *, attempts: int, error:
 async def mark_failed(tx: AsyncConnection, post_id: int, *, error: str, now: datetime, status: str = "failed") -> None:
     """Close a post that cannot be delivered (the person blocked the bot, Telegram refuses it for good)."""
     await tx.execute(
-        sa.text("UPDATE outbox SET status = :status, sent_at = :now, error = :error WHERE id = :id"),
+        sql("UPDATE outbox SET status = :status, sent_at = :now, error = :error WHERE id = :id"),
         {"id": post_id, "status": status, "now": now, "error": error[:500]},
     )
 
@@ -186,7 +184,7 @@ async def send_again(
 ) -> int:
     """Put a chat's answers, and the `notices` of these keys, that failed by `error` back, while they are kept."""
     done = await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE outbox SET status = 'pending', attempts = 0, not_before = NULL, sent_at = NULL, error = NULL
             WHERE chat_id = :chat AND status = 'failed' AND error = :error AND sent_at > :since
@@ -201,7 +199,7 @@ async def send_again(
 async def move_chat(tx: AsyncConnection, chat_id: int, new_chat_id: int) -> None:
     """Send what is open for a group to the supergroup that it became."""
     await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE outbox SET chat_id = :new, status = 'pending',
                    payload = CASE WHEN payload #> '{data,chat_id}' IS NULL THEN payload
@@ -216,7 +214,7 @@ async def move_chat(tx: AsyncConnection, chat_id: int, new_chat_id: int) -> None
 async def drop_chat(tx: AsyncConnection, chat_id: int, *, error: str, now: datetime) -> None:
     """Close what is open for a chat that nothing can be sent to any more."""
     await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE outbox SET status = 'failed', sent_at = :now, error = :error
             WHERE chat_id = :chat AND status IN ('pending', 'sending')
@@ -229,7 +227,7 @@ async def drop_chat(tx: AsyncConnection, chat_id: int, *, error: str, now: datet
 async def oldest_age_s(connection: AsyncConnection, *, now: datetime) -> float:
     """Return the age of the oldest open post in seconds, 0 when nothing waits."""
     oldest = await connection.scalar(
-        sa.text("SELECT created_at FROM outbox WHERE status IN ('pending', 'sending') ORDER BY id LIMIT 1")
+        sql("SELECT created_at FROM outbox WHERE status IN ('pending', 'sending') ORDER BY id LIMIT 1")
     )
     return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
@@ -238,7 +236,7 @@ async def waiting(connection: AsyncConnection, *, now: datetime) -> tuple[int, f
     """Return how many posts are open, and the age of the oldest in seconds."""
     row = (
         await connection.execute(
-            sa.text(
+            sql(
                 "SELECT count(*) AS posts, min(created_at) AS oldest FROM outbox WHERE status IN ('pending', 'sending')"
             )
         )
@@ -249,7 +247,7 @@ async def waiting(connection: AsyncConnection, *, now: datetime) -> tuple[int, f
 async def blank_sent(tx: AsyncConnection, chat_id: int) -> int:
     """Empty a chat's messages that went out in words of ours: they may quote what a person has deleted."""
     done = await tx.execute(
-        sa.text(
+        sql(
             """
             UPDATE outbox SET payload = '{}'
             WHERE chat_id = :chat AND status = 'sent' AND payload ->> 'method' IN ('sendMessage', 'editMessageText')
@@ -263,7 +261,7 @@ async def blank_sent(tx: AsyncConnection, chat_id: int) -> int:
 async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
     """Delete closed posts older than KEEP_SENT: they hold people's words. Returns how many."""
     done = await tx.execute(
-        sa.text(
+        sql(
             """
             DELETE FROM outbox WHERE id IN (
                 SELECT id FROM outbox WHERE sent_at < :before ORDER BY sent_at LIMIT :limit)

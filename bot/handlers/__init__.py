@@ -2,6 +2,7 @@
 
 from aiogram import Router
 
+from bot import filters
 from bot.handlers import (
     admin,
     buttons,
@@ -27,13 +28,20 @@ from bot.handlers import (
 
 
 def routers() -> list[Router]:
-    """Return fresh routers: groups that move, the operator's room, which keeps all else to itself; free text last.
+    """Return fresh routers: groups that move; the operator's room and groups, which keep all else to themselves.
 
-    Answers to a question for a title and cases come before whatever takes commands or free text: a person's next
-    message may be for them.
+    Then whatever takes free text that answers something (a question for a title, a case, a promo code), then questions,
+    which pass no command's filter on their way; what no other takes is the last one's.
     """
-    offers = (promo, trial, invite, payments, money, cards, roubles, gifts, plan_change)
-    first = [members.router(), admin.router(), groups.router(), dialogs.names()]
-    return first + [
-        module.router() for module in (cases, *offers, settings, dialogs, recall, thinking, commands, buttons, chat)
+    answers = [dialogs.names(), cases.router(), promo.router()]
+    offers = (trial, invite, payments, money, cards, roubles, gifts, plan_change)
+    rest = (*offers, settings, dialogs, recall, thinking, commands, buttons, chat)
+    made = [
+        *(members.router(), admin.router(), groups.router()),
+        *answers,
+        chat.questions(),
+        *(module.router() for module in rest),
     ]
+    for router in made:
+        filters.judge_in_the_loop(router)
+    return made

@@ -45,8 +45,15 @@ _SENT = frozenset(
 )
 
 
+def questions() -> Router:
+    """Return the router of what most messages are; none of them is a command, so they need not pass all of those."""
+    made = Router(name="questions")
+    made.message.register(text, F.chat.type == ChatType.PRIVATE, F.text, ~F.text.startswith("/"))
+    return made
+
+
 def router() -> Router:
-    """Return the router of free text, edits and the stop button."""
+    """Return the router of what no other takes: text that looks like a command, captions, edits, the stop button."""
     made = Router(name="chat")
     private = F.chat.type == ChatType.PRIVATE
     made.message.register(unknown_command, private, F.text.func(is_command))

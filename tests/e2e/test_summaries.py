@@ -35,6 +35,7 @@ async def talk(forma: Forma, person: Person, numbers: range) -> None:
 
 
 async def summarised(forma: Forma, person: Person, version: int = 1) -> None:
+    """Wait for the summary. An answer that was given meanwhile may want the next one; `rested` waits for that too."""
     await forma.quiet_until(f"SELECT max(version) >= :version {OF_PERSON}", id=person.id, version=version)
 
 
@@ -73,8 +74,7 @@ async def test_the_oldest_turns_give_way_to_a_summary_that_nobody_pays_for(forma
     await talk(forma, person, range(1, 8))
     await summarised(forma, person)
     await rested(forma, person)
-    (wish,) = await wishes(forma, person)
-    assert questions(wish)[0] == 1
+    asked_for = await wishes(forma, person)
     await forma.said(person, "[[tokens: 20]] question-8")
     system, recall, summary, *rest = await prompt_of(forma, person)
     assert system["role"] == "system"
@@ -84,7 +84,7 @@ async def test_the_oldest_turns_give_way_to_a_summary_that_nobody_pays_for(forma
     assert summary == {"role": "assistant", "content": kept}
     whole = questions(rest)
     assert whole == list(range(whole[0], 9))
-    assert questions(wish) == list(range(1, whole[0]))
+    assert [number for wish in asked_for for number in questions(wish)] == list(range(1, whole[0]))
     billed = "SELECT sum(billed_tokens) FROM turns WHERE person_id = :id"
     used = """
         SELECT -sum(e.amount) FROM ledger_entries e JOIN accounts a ON a.id = e.account_id
@@ -95,7 +95,7 @@ async def test_the_oldest_turns_give_way_to_a_summary_that_nobody_pays_for(forma
         SELECT count(*) FROM ledger_tx t JOIN dialogs d ON t.ref_id LIKE 'summary:' || d.id || ':%'
         WHERE d.person_id = :id AND t.ref_type = 'house'
     """
-    assert await forma.scalar(house, id=person.id) == 1
+    assert await forma.scalar(house, id=person.id) == len(asked_for) >= 1
     assert await forma.violations() == []
 
 
@@ -105,6 +105,7 @@ async def test_what_is_remembered_is_shown_and_can_be_forgotten(forma: Forma, la
     person = await forma.person(language)
     await talk(forma, person, range(1, 8))
     await summarised(forma, person)
+    await rested(forma, person)
     await person.send("/context")
     seen = await person.wait_for(lambda one: say("button-summary-forget") in one.labels)
     covered = await forma.scalar(f"SELECT turns {OF_PERSON}", id=person.id)
@@ -131,12 +132,15 @@ async def test_an_earlier_summary_is_folded_into_the_new_one(forma: Forma) -> No
     person = await forma.person("ru")
     await talk(forma, person, range(1, 8))
     await summarised(forma, person)
+    await rested(forma, person)
+    earlier = await wishes(forma, person)
     first = await forma.scalar(f"SELECT text {OF_PERSON}", id=person.id)
+    version = await forma.scalar(f"SELECT version {OF_PERSON}", id=person.id)
     await talk(forma, person, range(8, 15))
-    await summarised(forma, person, 2)
-    second = (await wishes(forma, person))[1]
+    await summarised(forma, person, version + 1)
+    second = (await wishes(forma, person))[len(earlier)]
     assert second[2] == {"role": "assistant", "content": first}
-    assert questions(second)[0] == questions((await wishes(forma, person))[0])[-1] + 1
+    assert questions(second)[0] == questions(earlier[-1])[-1] + 1
     await rested(forma, person)
     covered = await forma.scalar(f"SELECT turns {OF_PERSON}", id=person.id)
     assert covered == questions((await wishes(forma, person))[-1])[-1]
