@@ -23,39 +23,45 @@ async def subscribe(scene: Scene, person: Person) -> None:
     await told(scene, person, KEPT, await pay_at_the_shop(scene, person, MONTH, keep="yes"))
 
 
-async def _by_schedule(scene: Scene, person: Person, words: str) -> None:
-    """Let a worker's schedule look after roubles, again and again, until the person hears."""
-    mark, began = scene.stack.tg.seq, time.monotonic()
+async def _by_schedule(scene: Scene, person: Person, words: str, since: int) -> None:
+    """Let a worker's schedule look after roubles, again and again, until the person has heard since that event.
+
+    A worker's own schedule may be the first as soon as time has passed, so `since` is from before that.
+    """
+    began = time.monotonic()
     while time.monotonic() - began < WAIT_S:
         await Jobs(scene.stack.redis).enqueue(SCHEDULE)
         with contextlib.suppress(TimeoutError):
-            await person.wait_for(words, timeout_s=PATIENCE_S, since=mark)
+            await person.wait_for(words, timeout_s=PATIENCE_S, since=since)
             return
         await scene.pass_time(seconds=120)
-    raise AssertionError(f"no schedule told {person.id}: {words}")
+    said = [seen.text[:160] for seen in person.messages()[-6:]]
+    raise AssertionError(f"no schedule told {person.id}: {words}; last messages: {said}")
 
 
-async def _to_the_end(scene: Scene, person: Person) -> None:
-    """The charge is announced, and its time comes."""
+async def _to_the_end(scene: Scene, person: Person) -> int:
+    """The charge is announced, and its time comes; returns the event before that."""
     left = await scene.stack.scalar(UNTIL, id=person.id) - scene.sweeper.clock.now()
+    before = scene.stack.tg.seq
     await scene.pass_time(seconds=(left - timedelta(days=2, hours=12)).total_seconds())
-    await _by_schedule(scene, person, SOON)
+    await _by_schedule(scene, person, SOON, before)
+    before = scene.stack.tg.seq
     await scene.pass_time(days=2, hours=12, seconds=60)
+    return before
 
 
 async def renew(scene: Scene, person: Person) -> None:
     """The next month is announced, charged, and its payment heard of."""
-    await _to_the_end(scene, person)
-    await _by_schedule(scene, person, CHARGED)
+    await _by_schedule(scene, person, CHARGED, await _to_the_end(scene, person))
 
 
 async def fail_once(scene: Scene, person: Person) -> None:
     """The card has not enough on the day; on the next it has."""
     await scene.shop.declines(await scene.stack.scalar(METHOD, id=person.id), "insufficient_funds", 1)
-    await _to_the_end(scene, person)
-    await _by_schedule(scene, person, POOR)
+    await _by_schedule(scene, person, POOR, await _to_the_end(scene, person))
+    before = scene.stack.tg.seq
     await scene.pass_time(days=1)
-    await _by_schedule(scene, person, CHARGED)
+    await _by_schedule(scene, person, CHARGED, before)
 
 
 async def remove_card(scene: Scene, person: Person) -> None:
