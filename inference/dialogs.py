@@ -340,10 +340,8 @@ async def with_waiting(connection: AsyncConnection, *, person_id: int, but: int)
 
 
 async def abandoned(connection: AsyncConnection, *, before: datetime, limit: int) -> list[tuple[int, int, int]]:
-    """Return (dialog id, chat id, person id) where messages wait since `before` and no turn is open.
-
-    Chosen at random: whoever has no tokens stays among them, and must not keep the others out for ever.
-    """
+    """Return (dialog id, chat id, person id) where messages wait since `before` and no turn is open."""
+    # Any of them: whoever has no tokens stays among them, and must not keep the others out for ever.
     rows = await connection.execute(
         sql(
             """
