@@ -28,7 +28,7 @@ CHARGING: Final = ("active", "past_due")
 # YooKassa remembers a key for 24 h, and takes it for a new payment after that. The margin is for calls under way.
 KEY_LIFE: Final = timedelta(hours=24)
 REPEAT_FOR: Final = timedelta(hours=23)
-# What was not sent by then belongs to a process that died before it.
+# What was not sent by then belongs to a process that died before it, and whoever wanted it did not press again.
 INTENT_LIFE: Final = timedelta(hours=1)
 ASK_EVERY: Final = timedelta(minutes=1)
 # A request that nothing was heard of since is not on its way any more.
@@ -216,10 +216,14 @@ async def cancel(tx: AsyncConnection, payment_id: int, *, reason: str, now: date
 
 
 async def due(connection: AsyncConnection, *, now: datetime, limit: int) -> list[RoublePayment]:
-    """Return the payments whose outcome is to be asked for, the longest unasked first."""
+    """Return the payments whose outcome is to be asked for, the longest unasked first.
+
+    A charge that was written down and not sent is among them, since its worker died and nobody else will press for it.
+    """
     rows = await connection.execute(
         SELECT.where(
-            payments.c.status.in_(("sent", "pending", "unknown")),
+            payments.c.status.in_(("sent", "pending", "unknown"))
+            | ((payments.c.status == "intent") & _of_try(_BY_CARD)),
             sa.func.coalesce(yookassa_payments.c.asked_at, payments.c.updated_at) <= now - ASK_EVERY,
         )
         .order_by(sa.func.coalesce(yookassa_payments.c.asked_at, payments.c.updated_at))

@@ -328,3 +328,48 @@ async def test_a_broken_invariant_is_named(books: Books, corrupt: asyncpg.Connec
     assert await corrupt.fetch(query) == []
     await corrupt.execute(CORRUPTIONS[check.name])
     assert await corrupt.fetch(query) != []
+
+
+async def asked_about(books: Books) -> list[int]:
+    async with books.db.read() as connection:
+        return [going.id for going in await rouble_payments.due(connection, now=books.now, limit=100)]
+
+
+async def test_a_charge_whose_worker_died_before_it_was_sent_is_sent_in_a_minute(books: Books) -> None:
+    person, subscription = await due(books)
+    going = await begin(books, subscription.id)
+    assert going is not None
+    buyer = await books.person()
+    order = await books.order(buyer, "top", "RUB")
+    async with books.db.transaction() as tx:
+        await ledger.lock_wallet(tx, person_id=buyer, now=books.now)
+        page = await rouble_payments.begin(tx, order, build=lambda _: "{}", now=books.now)
+    assert going.id not in await asked_about(books)  # its worker may be about to send it
+    books.now += rouble_payments.ASK_EVERY
+    waiting = await asked_about(books)
+    assert going.id in waiting
+    assert page.id not in waiting  # nobody has seen a page for it: who wants it presses again
+    async with books.db.transaction() as tx:
+        found = await rouble_payments.find(tx, going.id)
+        assert found is not None
+        assert found.may_be_posted(books.now)
+        assert await rouble_payments.take_to_post(tx, going.id, now=books.now) is not None
+    assert (await follow(books, told(going, f"late-{person}"))).credit is not None
+    assert await books.violations() == []
+
+
+async def test_a_charge_that_was_called_off_before_it_was_sent_is_not_sent(books: Books) -> None:
+    _, subscription = await due(books)
+    going = await begin(books, subscription.id)
+    assert going is not None
+    async with books.db.transaction() as tx:
+        await card_renewals.stop(tx, subscription.id, now=books.now)
+    books.now += rouble_payments.ASK_EVERY
+    async with books.db.transaction() as tx:
+        assert await rouble_payments.take_to_post(tx, going.id, now=books.now) is None
+    books.now += rouble_payments.INTENT_LIFE
+    async with books.db.transaction() as tx:
+        assert await rouble_payments.cancel_unsent(tx, now=books.now, limit=100) >= 1
+        closed = await rouble_payments.find(tx, going.id)
+    assert closed is not None
+    assert (closed.status, closed.reason) == ("canceled", "never_sent")
